@@ -1,0 +1,81 @@
+/** The import law of docs: data flows edge -> core -> storage, and each library has one home. */
+const src = "^service/src/";
+const pure = "^node_modules/(typebox|uuid|jsonc-parser|fractional-indexing)/";
+
+/** @type {import("dependency-cruiser").IConfiguration} */
+module.exports = {
+  forbidden: [
+    {
+      name: "no-cycles",
+      comment: "Two modules that need each other are one module, or lack a third.",
+      severity: "error",
+      from: { path: "^service/" },
+      to: { circular: true, viaOnly: { dependencyTypesNot: ["type-only"] } },
+    },
+    {
+      name: "core-is-pure",
+      comment: "Core knows no HTTP, no SQL, no Node: itself and libraries that only compute.",
+      severity: "error",
+      from: { path: `${src}core/` },
+      to: { pathNot: [`${src}core/`, pure] },
+    },
+    {
+      name: "storage-sees-core-only",
+      severity: "error",
+      from: { path: `${src}storage/` },
+      to: { path: src, pathNot: [`${src}(core|storage|migrate)/`] },
+    },
+    {
+      name: "edges-see-core's-index-only",
+      comment: "An edge that reaches into core's parts, or into storage or another edge, misses rules.",
+      severity: "error",
+      from: { path: `${src}(rest|mcp|cli)/` },
+      to: {
+        path: src,
+        pathNot: [`${src}$1/`, `${src}core/index\\.ts$`, `${src}(config|log)\\.ts$`],
+      },
+    },
+    {
+      name: "prisma-in-postgres-only",
+      severity: "error",
+      from: { path: src, pathNot: [`${src}storage/postgres/`, `${src}migrate/`] },
+      to: { path: "^node_modules/(@prisma|prisma|pg)/" },
+    },
+    {
+      name: "fastify-in-rest-only",
+      severity: "error",
+      from: { path: src, pathNot: [`${src}rest/`, `${src}mcp/http`] },
+      to: { path: "^node_modules/(fastify|@fastify)/" },
+    },
+    {
+      name: "only-the-root-sees-everything",
+      comment: "compose.ts and bin/ wire the parts; nothing else does.",
+      severity: "error",
+      from: { path: src, pathNot: [`${src}(bin/|compose\\.ts)`] },
+      to: { path: `${src}(bin/|compose\\.ts)` },
+    },
+    {
+      name: "no-dev-dependencies",
+      severity: "error",
+      from: { path: src },
+      to: { dependencyTypes: ["npm-dev", "npm-no-pkg", "npm-unknown"], dependencyTypesNot: ["type-only"] },
+    },
+    {
+      name: "resolvable",
+      severity: "error",
+      from: {},
+      to: { couldNotResolve: true },
+    },
+  ],
+  options: {
+    doNotFollow: { path: "node_modules" },
+    exclude: { path: "/generated/" },
+    parser: "swc",
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: "tsconfig.json" },
+    enhancedResolveOptions: {
+      exportsFields: ["exports"],
+      conditionNames: ["import", "node", "default", "types"],
+    },
+  },
+};

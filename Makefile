@@ -1,0 +1,48 @@
+# Every command works on a fresh machine with npm (any Node >= 20) and make; the project itself runs on the Node 24
+# that the dev dependency `node` brings.
+export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help run token test lint format build peer schemathesis redis clean
+
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: dist/.built ## Start the server on port 3000 with all it needs; DATABASE_URL uses your own PostgreSQL
+	@if [ -n "$$DATABASE_URL" ]; then node dist/bin/cli.js migrate up; fi
+	@node dist/bin/cli.js serve --welcome
+
+test: node_modules/.installed ## Check types and run every unit and integration test, with coverage
+	@npm run -s generate
+	@npm run -s types
+	@npm run -s test
+
+lint: node_modules/.installed ## Formatter, linter, import law, unused code
+	@npm run -s generate
+	@npm run -s lint
+
+format: node_modules/.installed ## Format and mend what the linter can mend
+	@npm run -s format
+
+build: dist/.built ## Compile to dist/
+
+token: dist/.built ## Make a new owner token, when the first is lost
+	@node dist/bin/cli.js token
+
+peer: node_modules/.installed ## Check exports with the task-master-ai command line (installs it aside, from npm)
+	@service/test/peer/check.sh
+
+schemathesis: dist/.built ## Run Schemathesis against the OpenAPI document (installs it aside, from PyPI)
+	@service/test/schemathesis/run.sh
+
+clean: ## Remove what was built; your data in ./data stays
+	rm -rf dist coverage node_modules
+
+node_modules/.installed: package.json package-lock.json
+	@npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+dist/.built: node_modules/.installed prisma/schema.prisma $(shell find service/src -name '*.ts' -not -path '*/generated/*' 2>/dev/null) tsconfig.json tsconfig.build.json
+	@npm run -s generate
+	@npm run -s build
+	@touch $@

@@ -1,0 +1,65 @@
+#!/usr/bin/env node
+import { Command } from "commander";
+import { ConfigError } from "../config.ts";
+import { AppError } from "../core/index.ts";
+import { showConfig } from "./config.ts";
+import { migrateStatus, migrateUp } from "./migrate.ts";
+import { serve } from "./serve.ts";
+import { issueToken } from "./token.ts";
+import { readVersion } from "./version.ts";
+
+const program = new Command("task-master-pro")
+  .description("The task server for teams whose members are people and coding agents.")
+  .version(readVersion())
+  .showHelpAfterError("(--help tells more)")
+  .addHelpText(
+    "after",
+    `
+Settings come from the environment; \`task-master-pro config\` lists them all, with their values and where each
+came from. Without DATABASE_URL the program runs on a PostgreSQL of its own, in ./data.
+
+Examples:
+  $ task-master-pro serve                                the server, on port 3000
+  $ DATABASE_URL=postgres://… task-master-pro migrate up   bring a database's schema up to date
+  $ task-master-pro token                                a new owner token, when the first is lost`,
+  );
+
+program
+  .command("serve")
+  .description("start the server; it stops on SIGTERM or SIGINT without losing a request")
+  .option("--welcome", "also make a first organization and token where there is none, and show how to begin")
+  .action((options: { welcome?: boolean }) => serve({ welcome: options.welcome === true }));
+
+program
+  .command("config")
+  .description("show the effective settings, secrets masked, and where each came from")
+  .option("--json", "as JSON")
+  .action((options: { json?: boolean }) => showConfig({ json: options.json === true }));
+
+const migrate = program.command("migrate").description("the database's schema");
+migrate
+  .command("status")
+  .description("which migrations are applied and which are pending")
+  .option("--json", "as JSON")
+  .action((options: { json?: boolean }) => migrateStatus({ json: options.json === true }));
+migrate.command("up").description("apply all pending migrations").action(migrateUp);
+
+program
+  .command("token")
+  .description("make a new token for the first organization's first owner, and print it")
+  .option("--json", "as JSON")
+  .action((options: { json?: boolean }) => issueToken({ json: options.json === true }));
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  // A fault that the operator can mend is said in a sentence; anything else is a defect and shows where it happened.
+  const known = error instanceof ConfigError || error instanceof AppError;
+  const text = known
+    ? error.message
+    : error instanceof Error
+      ? (error.stack ?? error.message)
+      : String(error);
+  process.stderr.write(`task-master-pro: ${text}\n`);
+  process.exitCode = error instanceof ConfigError ? 2 : 1;
+}

@@ -1,0 +1,105 @@
+import { randomBytes } from "node:crypto";
+import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Config, SessionKey } from "./config.ts";
+import { createCore } from "./core/create.ts";
+import type { Core } from "./core/index.ts";
+import type { Storage } from "./core/storage.ts";
+import type { Logger } from "./log.ts";
+import { openEmbedded } from "./storage/embedded/open.ts";
+import { openPostgres } from "./storage/postgres/open.ts";
+
+export interface Composition {
+  core: Core;
+  storage: Storage;
+  sessionKey: SessionKey;
+  /** Stops the upkeep, then closes the storage. */
+  close(): Promise<void>;
+}
+
+/** The composition root: from the configuration to the use cases, wired by hand. */
+export async function compose(config: Config, log: Logger): Promise<Composition> {
+  const storage = await openStorage(config);
+  try {
+    const sessionKey = config.session.key ?? (await loadSessionSecret(config));
+    const core = await createCore(
+      storage,
+      sessionKey.algorithm === "HS256" ? sessionKey.secret : sessionKey.privateKey,
+    );
+    const stopUpkeep = startUpkeep(core, storage, log);
+    return {
+      core,
+      storage,
+      sessionKey,
+      async close() {
+        await stopUpkeep();
+        await storage.close();
+      },
+    };
+  } catch (error) {
+    await storage.close();
+    throw error;
+  }
+}
+
+/** The database that the configuration names; the embedded one is started, and migrated, as well. */
+export function openStorage(config: Config): Promise<Storage> {
+  const { database } = config;
+  const common = { poolSize: database.poolSize, statementTimeoutMs: database.statementTimeoutSeconds * 1000 };
+  return database.kind === "postgres"
+    ? openPostgres({ connectionString: database.url, ...common })
+    : openEmbedded({ directory: database.directory, ...common });
+}
+
+/** Beside the embedded database's files, so that sessions outlive a restart without anything to set up. */
+async function loadSessionSecret(config: Config): Promise<SessionKey> {
+  if (config.database.kind !== "embedded") throw new Error("a session key is demanded by the configuration");
+  const file = join(config.database.directory, "session-secret");
+  try {
+    return { algorithm: "HS256", secret: (await readFile(file, "utf8")).trim() };
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
+  }
+  const secret = randomBytes(48).toString("base64url");
+  await mkdir(config.database.directory, { recursive: true });
+  await writeFile(file, `${secret}\n`, { mode: 0o600 });
+  await chmod(file, 0o600);
+  return { algorithm: "HS256", secret };
+}
+
+const expiryIntervalMs = 1000;
+const cleaningIntervalMs = 3_600_000;
+const idempotencyHours = 48;
+
+/** Work that no request asks for: expired claims are put back, and old idempotency records go. */
+function startUpkeep(core: Core, storage: Storage, log: Logger): () => Promise<void> {
+  const running = new Set<Promise<void>>();
+  const every = (ms: number, what: string, work: () => Promise<number>) => {
+    let busy = false;
+    return setInterval(() => {
+      if (busy) return;
+      busy = true;
+      const run = work()
+        .then((count) => {
+          if (count > 0) log.info({ count }, what);
+        })
+        // A database that is away is said by readiness; the next round tries again.
+        .catch((error: unknown) => log.warn({ err: error }, `failed: ${what}`))
+        .finally(() => {
+          busy = false;
+          running.delete(run);
+        });
+      running.add(run);
+    }, ms).unref();
+  };
+  const timers = [
+    every(expiryIntervalMs, "expired claims put back", () => core.claims.expire()),
+    every(cleaningIntervalMs, "old idempotency records deleted", () =>
+      storage.upkeep.deleteIdempotencyRecords(idempotencyHours),
+    ),
+  ];
+  return async () => {
+    for (const timer of timers) clearInterval(timer);
+    await Promise.all(running);
+  };
+}

@@ -1,0 +1,490 @@
+import { createPrivateKey, createPublicKey } from "node:crypto";
+import { type Static, type TProperties, type TSchema, Type } from "typebox";
+import { Compile } from "typebox/compile";
+
+/** Signs and checks the sessions that the server itself gives out (RFC 7515). */
+export type SessionKey =
+  | { algorithm: "HS256"; secret: string }
+  | { algorithm: "EdDSA"; privateKey: string; publicKey: string };
+
+/** Asymmetric only: a symmetric algorithm would let whoever holds the issuer's public key sign. */
+export const oidcAlgorithms = [
+  "RS256",
+  "RS384",
+  "RS512",
+  "PS256",
+  "PS384",
+  "PS512",
+  "ES256",
+  "ES384",
+  "ES512",
+  "EdDSA",
+] as const;
+export type OidcAlgorithm = (typeof oidcAlgorithms)[number];
+
+export interface OidcConfig {
+  issuer: string;
+  audience: string;
+  jwksUrl: string;
+  algorithms: readonly OidcAlgorithm[];
+}
+
+/** Everything that can be set from outside, read once at the start and never changed. Times are in seconds. */
+export interface Config {
+  database:
+    | { kind: "postgres"; url: string; poolSize: number; statementTimeoutSeconds: number }
+    | { kind: "embedded"; directory: string; poolSize: number; statementTimeoutSeconds: number };
+  host: string;
+  port: number;
+  logLevel: LogLevel;
+  /** Where clients reach the server, without a slash at the end; null when links are relative. */
+  publicUrl: string | null;
+  session: {
+    /** Null only with the embedded database, which keeps a generated secret beside its files. */
+    key: SessionKey | null;
+    ttlSeconds: number;
+  };
+  oidc: OidcConfig | null;
+  corsOrigins: readonly string[];
+  rateLimit: { max: number; windowSeconds: number };
+  redisUrl: string | null;
+  bodyLimitBytes: number;
+  importLimitBytes: number;
+  requestTimeoutSeconds: number;
+  shutdownDrainSeconds: number;
+  /** Whom to believe X-Forwarded-For: nobody, everybody, or these addresses and networks. */
+  trustProxy: boolean | readonly string[];
+  /** What was given, for describeConfig. */
+  given: Readonly<Record<string, string>>;
+}
+
+const logLevels = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
+export type LogLevel = (typeof logLevels)[number];
+
+type Hints = {
+  description: string;
+  /** What a value looks like, for the message about one that does not. */
+  form?: string;
+  /** Never shown. */
+  secret?: boolean;
+  /** Said in place of a default that is worked out. */
+  absent?: string;
+};
+const text = (hints: Hints & { pattern?: string; default?: string; minLength?: number }) =>
+  Type.String(hints);
+const count = (hints: Hints & { minimum: number; maximum: number; default: number }) => Type.Integer(hints);
+const list = <T extends TSchema>(item: T, hints: Hints & { default?: string[] }) =>
+  Type.Array(item, { minItems: 1, ...hints });
+
+const properties = {
+  DATABASE_URL: text({
+    description: "The PostgreSQL database; without it the server starts a database of its own.",
+    form: "a URL that starts with postgres:// or postgresql://",
+    pattern: "^postgres(ql)?://.+",
+    absent: "embedded database",
+  }),
+  TASKMASTER_DATA_DIRECTORY: text({
+    description: "Where the embedded database keeps its files.",
+    minLength: 1,
+    default: "./data",
+  }),
+  TASKMASTER_DATABASE_POOL_SIZE: count({
+    description: "The most connections to the database of one process.",
+    minimum: 1,
+    maximum: 1000,
+    default: 10,
+  }),
+  TASKMASTER_STATEMENT_TIMEOUT_SECONDS: count({
+    description: "The longest that one database statement may take.",
+    minimum: 1,
+    maximum: 3600,
+    default: 15,
+  }),
+  HOST: text({
+    description: "The address to listen on; this machine only by default, 0.0.0.0 or :: for every interface.",
+    minLength: 1,
+    default: "127.0.0.1",
+  }),
+  PORT: count({
+    description: "The port to listen on; 0 takes a free one.",
+    minimum: 0,
+    maximum: 65_535,
+    default: 3000,
+  }),
+  LOG_LEVEL: Type.Enum([...logLevels], {
+    type: "string",
+    description: "The least severe log lines to write.",
+    default: "info",
+  }),
+  TASKMASTER_PUBLIC_URL: text({
+    description: "Where clients reach the server; used in links.",
+    form: "a URL that starts with http:// or https://, without a query",
+    pattern: "^https?://[^\\s?#]+$",
+    absent: "relative links",
+  }),
+  TASKMASTER_SESSION_SECRET: text({
+    description: "Signs sessions with HS256; make one with: openssl rand -base64 48",
+    form: "at least 32 bytes of text",
+    secret: true,
+    absent: "generated and kept in the data directory, with the embedded database",
+  }),
+  TASKMASTER_SESSION_PRIVATE_KEY: text({
+    description: "Signs sessions with EdDSA instead; make one with: openssl genpkey -algorithm ed25519",
+    form: "an Ed25519 private key in PEM form",
+    secret: true,
+  }),
+  TASKMASTER_SESSION_TTL_SECONDS: count({
+    description: "How long a session is good.",
+    minimum: 60,
+    maximum: 86_400,
+    default: 3600,
+  }),
+  TASKMASTER_OIDC_ISSUER: text({
+    description: "The OpenID Connect issuer whose tokens are accepted, exactly as in their iss.",
+    form: "a URL that starts with http:// or https://",
+    pattern: "^https?://\\S+$",
+  }),
+  TASKMASTER_OIDC_AUDIENCE: text({ description: "The aud that those tokens must have.", minLength: 1 }),
+  TASKMASTER_OIDC_JWKS_URL: text({
+    description: "Where the issuer publishes its keys.",
+    form: "a URL that starts with http:// or https://",
+    pattern: "^https?://\\S+$",
+  }),
+  TASKMASTER_OIDC_ALGORITHMS: list(Type.Enum([...oidcAlgorithms], { type: "string" }), {
+    description: "The signature algorithms that those tokens may have.",
+    default: ["RS256", "ES256"],
+  }),
+  TASKMASTER_CORS_ORIGINS: list(Type.String({ pattern: "^https?://[^/\\s*]+$" }), {
+    description: "Web origins whose pages may call the API.",
+    form: "origins such as https://tasks.example.com, separated by commas, without a path and without *",
+    absent: "none",
+  }),
+  TASKMASTER_RATE_LIMIT_MAX: count({
+    description: "The most requests of one token in a window.",
+    minimum: 1,
+    maximum: 1_000_000_000,
+    default: 600,
+  }),
+  TASKMASTER_RATE_LIMIT_WINDOW_SECONDS: count({
+    description: "The rate limit's window.",
+    minimum: 1,
+    maximum: 86_400,
+    default: 60,
+  }),
+  REDIS_URL: text({
+    description: "Shares the rate limit's counts between processes.",
+    form: "a URL that starts with redis:// or rediss://",
+    pattern: "^rediss?://.+",
+    absent: "counts are each process's own",
+  }),
+  TASKMASTER_BODY_LIMIT_BYTES: count({
+    description: "The largest request body.",
+    minimum: 1024,
+    maximum: 1_073_741_824,
+    default: 1_048_576,
+  }),
+  TASKMASTER_IMPORT_LIMIT_BYTES: count({
+    description: "The largest tasks.json to import.",
+    minimum: 1024,
+    maximum: 1_073_741_824,
+    default: 16_777_216,
+  }),
+  TASKMASTER_REQUEST_TIMEOUT_SECONDS: count({
+    description: "The longest that a request may take to arrive, and again to be answered.",
+    minimum: 1,
+    maximum: 3600,
+    default: 30,
+  }),
+  TASKMASTER_SHUTDOWN_DRAIN_SECONDS: count({
+    description: "How long to keep serving after a stop was asked for, while readiness already fails.",
+    minimum: 0,
+    maximum: 600,
+    default: 5,
+  }),
+  TASKMASTER_TRUST_PROXY: text({
+    description: "Whose X-Forwarded-For to believe.",
+    form: "true, false, or addresses and networks such as 10.0.0.0/8, separated by commas",
+    pattern: "^(true|false|[0-9A-Fa-f.:/]+(\\s*,\\s*[0-9A-Fa-f.:/]+)*)$",
+    default: "false",
+  }),
+} satisfies TProperties;
+
+const Environment = Type.Object(
+  Object.fromEntries(Object.entries(properties).map(([name, schema]) => [name, Type.Optional(schema)])) as {
+    [K in keyof typeof properties]: ReturnType<typeof Type.Optional<(typeof properties)[K]>>;
+  },
+  { additionalProperties: false },
+);
+type Values = Static<typeof Environment>;
+type Variable = keyof typeof properties;
+const variables = Object.keys(properties) as Variable[];
+const environment = Compile(Environment);
+
+const prefix = "TASKMASTER_";
+/** What Kubernetes puts into every pod for a Service that is called taskmaster; no setting of ours. */
+const serviceLink =
+  /^TASKMASTER_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$/;
+
+/** A configuration that the server cannot start with; the message names every fault at once. */
+export class ConfigError extends Error {
+  readonly faults: readonly string[];
+
+  constructor(faults: string[]) {
+    super(`The configuration is not usable:\n${faults.map((fault) => `  - ${fault}`).join("\n")}`);
+    this.name = "ConfigError";
+    this.faults = faults;
+  }
+}
+
+/** Reads the configuration out of an environment. An empty variable counts as absent. Throws ConfigError. */
+export function loadConfig(env: Record<string, string | undefined>): Config {
+  const given: Record<string, string> = {};
+  for (const variable of variables) {
+    const value = env[variable];
+    if (value !== undefined && value.trim() !== "") given[variable] = value.trim();
+  }
+  const raw = Object.fromEntries(
+    Object.entries(given).map(([name, value]) => [name, read(properties[name as Variable], value)]),
+  );
+  const faults = [...unknownVariables(env), ...wrongVariables(raw, given)];
+  // Rules between variables are checked on what is well-formed, so that one start shows every fault.
+  const values = raw as Values;
+  const key = sessionKey(values, faults);
+  const oidc = oidcOf(values, faults);
+  if (faults.length > 0) throw new ConfigError(faults);
+
+  const common = {
+    poolSize: settled(values, "TASKMASTER_DATABASE_POOL_SIZE"),
+    statementTimeoutSeconds: settled(values, "TASKMASTER_STATEMENT_TIMEOUT_SECONDS"),
+  };
+  return deepFreeze({
+    database:
+      values.DATABASE_URL === undefined
+        ? { kind: "embedded", directory: settled(values, "TASKMASTER_DATA_DIRECTORY"), ...common }
+        : { kind: "postgres", url: values.DATABASE_URL, ...common },
+    host: settled(values, "HOST"),
+    port: settled(values, "PORT"),
+    logLevel: settled(values, "LOG_LEVEL") as LogLevel,
+    publicUrl: values.TASKMASTER_PUBLIC_URL?.replace(/\/+$/, "") ?? null,
+    session: { key, ttlSeconds: settled(values, "TASKMASTER_SESSION_TTL_SECONDS") },
+    oidc,
+    corsOrigins: values.TASKMASTER_CORS_ORIGINS ?? [],
+    rateLimit: {
+      max: settled(values, "TASKMASTER_RATE_LIMIT_MAX"),
+      windowSeconds: settled(values, "TASKMASTER_RATE_LIMIT_WINDOW_SECONDS"),
+    },
+    redisUrl: values.REDIS_URL ?? null,
+    bodyLimitBytes: settled(values, "TASKMASTER_BODY_LIMIT_BYTES"),
+    importLimitBytes: settled(values, "TASKMASTER_IMPORT_LIMIT_BYTES"),
+    requestTimeoutSeconds: settled(values, "TASKMASTER_REQUEST_TIMEOUT_SECONDS"),
+    shutdownDrainSeconds: settled(values, "TASKMASTER_SHUTDOWN_DRAIN_SECONDS"),
+    trustProxy: trustProxyOf(settled(values, "TASKMASTER_TRUST_PROXY")),
+    given,
+  });
+}
+
+export interface ConfigRow {
+  variable: string;
+  /** Secrets, and passwords inside URLs, are masked; empty when there is none. */
+  value: string;
+  source: "environment" | "default" | "generated";
+  description: string;
+}
+
+/** The configuration as an operator may see it: one row a variable. */
+export function describeConfig(config: Config): ConfigRow[] {
+  return variables.map((variable) => {
+    const schema: TSchema & Partial<Hints> = properties[variable];
+    const value = config.given[variable];
+    const generated =
+      variable === "TASKMASTER_SESSION_SECRET" && value === undefined && config.session.key === null;
+    const shown = value ?? schema.absent ?? defaultText(schema);
+    return {
+      variable,
+      value: value !== undefined && schema.secret === true ? "********" : maskUrl(shown),
+      source: value !== undefined ? "environment" : generated ? "generated" : "default",
+      description: schema.description ?? "",
+    };
+  });
+}
+
+/** With the password of a URL replaced. */
+function maskUrl(value: string): string {
+  return value
+    .replace(/^([a-z]+:\/\/[^/?#@:]*):[^/?#]*@/i, "$1:********@")
+    .replace(/([?&](?:password|sslpassword)=)[^&#]*/gi, "$1********");
+}
+
+function defaultText(schema: TSchema): string {
+  const value: unknown = "default" in schema ? schema.default : undefined;
+  return value === undefined ? "" : String(value);
+}
+
+/** An environment holds text only; what does not read as the schema's type stays text, and so is found wrong. */
+function read(schema: TSchema, value: string): unknown {
+  const type = "type" in schema ? schema.type : undefined;
+  if (type === "integer") return /^\d{1,15}$/.test(value) ? Number(value) : value;
+  if (type === "array") {
+    return value
+      .split(",")
+      .map((item) => item.trim())
+      .filter((item) => item !== "");
+  }
+  return value;
+}
+
+function settled<V extends Variable>(values: Values, variable: V): NonNullable<Values[V]> {
+  const value = values[variable] ?? (properties[variable] as { default?: unknown }).default;
+  if (value === undefined) throw new Error(`${variable} has neither a value nor a default`);
+  return value as NonNullable<Values[V]>;
+}
+
+function wrongVariables(raw: Record<string, unknown>, given: Record<string, string>): string[] {
+  const wrong = new Set(environment.Errors(raw).map((error) => error.instancePath.split("/")[1] ?? ""));
+  return variables
+    .filter((variable) => wrong.has(variable))
+    .map((variable) => {
+      const schema: TSchema & Partial<Hints> = properties[variable];
+      const value = schema.secret === true ? "(not shown)" : JSON.stringify(maskUrl(given[variable] ?? ""));
+      return `${variable} is ${value} but must be ${form(schema)}.`;
+    });
+}
+
+function form(schema: TSchema & Partial<Hints>): string {
+  if (schema.form !== undefined) return schema.form;
+  const {
+    enum: choices,
+    minimum,
+    maximum,
+    items,
+  } = schema as {
+    enum?: string[];
+    minimum?: number;
+    maximum?: number;
+    items?: { enum?: string[] };
+  };
+  if (choices !== undefined) return `one of ${choices.join(", ")}`;
+  if (items?.enum !== undefined) return `some of ${items.enum.join(", ")}, separated by commas`;
+  if (minimum !== undefined) return `a whole number from ${minimum} to ${maximum}`;
+  return "some text";
+}
+
+function unknownVariables(env: Record<string, string | undefined>): string[] {
+  return Object.keys(env)
+    .filter((name) => name.startsWith(prefix) && !(name in properties) && !serviceLink.test(name))
+    .sort()
+    .map((name) => {
+      const near = nearest(name);
+      return `${name} is not a setting of this program${near === undefined ? "" : `; did you mean ${near}?`}`;
+    });
+}
+
+function nearest(name: string): string | undefined {
+  const ranked = variables
+    .map((variable) => ({ variable, distance: editDistance(name, variable) }))
+    .sort((a, b) => a.distance - b.distance)[0];
+  return ranked !== undefined && ranked.distance <= Math.max(3, name.length / 4)
+    ? ranked.variable
+    : undefined;
+}
+
+function editDistance(a: string, b: string): number {
+  let previous = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= a.length; i++) {
+    const row = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const change = (previous[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      row.push(Math.min(change, (previous[j] ?? 0) + 1, (row[j - 1] ?? 0) + 1));
+    }
+    previous = row;
+  }
+  return previous[b.length] ?? 0;
+}
+
+function sessionKey(values: Values, faults: string[]): SessionKey | null {
+  const secret = values.TASKMASTER_SESSION_SECRET;
+  const pem = values.TASKMASTER_SESSION_PRIVATE_KEY;
+  if (secret !== undefined && pem !== undefined) {
+    faults.push(
+      "TASKMASTER_SESSION_SECRET and TASKMASTER_SESSION_PRIVATE_KEY are both set; set only one of them.",
+    );
+    return null;
+  }
+  if (typeof secret === "string") {
+    if (Buffer.byteLength(secret) >= 32) return { algorithm: "HS256", secret };
+    faults.push(
+      "TASKMASTER_SESSION_SECRET has fewer than 32 bytes, so that it could be guessed; make one with: openssl rand -base64 48",
+    );
+    return null;
+  }
+  if (typeof pem === "string") return privateKey(pem, faults);
+  if (values.DATABASE_URL !== undefined) {
+    faults.push(
+      "TASKMASTER_SESSION_SECRET is missing: with DATABASE_URL every process must sign sessions with the same secret; " +
+        "make one with: openssl rand -base64 48 (or set TASKMASTER_SESSION_PRIVATE_KEY)",
+    );
+  }
+  return null;
+}
+
+function privateKey(pem: string, faults: string[]): SessionKey | null {
+  // Environment files cannot hold line breaks, so that a key on one line has them written as \n.
+  const text = pem.replaceAll("\\n", "\n");
+  try {
+    const key = createPrivateKey(text);
+    if (key.asymmetricKeyType === "ed25519") {
+      return {
+        algorithm: "EdDSA",
+        privateKey: key.export({ type: "pkcs8", format: "pem" }).toString(),
+        publicKey: createPublicKeyPem(key),
+      };
+    }
+  } catch {
+    // Said below in our own words: the library's say nothing of what to do, and may quote the key.
+  }
+  faults.push(
+    "TASKMASTER_SESSION_PRIVATE_KEY is no Ed25519 private key in PEM form; make one with: openssl genpkey -algorithm ed25519",
+  );
+  return null;
+}
+
+function createPublicKeyPem(key: ReturnType<typeof createPrivateKey>): string {
+  return createPublicKey(key).export({ type: "spki", format: "pem" }).toString();
+}
+
+function oidcOf(values: Values, faults: string[]): OidcConfig | null {
+  const parts = {
+    TASKMASTER_OIDC_ISSUER: values.TASKMASTER_OIDC_ISSUER,
+    TASKMASTER_OIDC_AUDIENCE: values.TASKMASTER_OIDC_AUDIENCE,
+    TASKMASTER_OIDC_JWKS_URL: values.TASKMASTER_OIDC_JWKS_URL,
+  };
+  const missing = Object.entries(parts)
+    .filter(([, value]) => value === undefined)
+    .map(([name]) => name);
+  if (missing.length === 3 && values.TASKMASTER_OIDC_ALGORITHMS === undefined) return null;
+  if (missing.length > 0) {
+    faults.push(
+      `OpenID Connect is set in part: ${missing.join(", ")} ${missing.length === 1 ? "is" : "are"} missing.`,
+    );
+    return null;
+  }
+  return {
+    issuer: settled(values, "TASKMASTER_OIDC_ISSUER"),
+    audience: settled(values, "TASKMASTER_OIDC_AUDIENCE"),
+    jwksUrl: settled(values, "TASKMASTER_OIDC_JWKS_URL"),
+    algorithms: settled(values, "TASKMASTER_OIDC_ALGORITHMS") as OidcAlgorithm[],
+  };
+}
+
+function trustProxyOf(value: string): boolean | string[] {
+  if (value === "true" || value === "false") return value === "true";
+  return value.split(",").map((item) => item.trim());
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === "object" && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value);
+    for (const member of Object.values(value)) deepFreeze(member);
+  }
+  return value;
+}

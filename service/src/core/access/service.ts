@@ -1,0 +1,139 @@
+import type { Services } from "../change.ts";
+import type { Context, Role, Scope } from "../context.ts";
+import { scopes } from "../context.ts";
+import { AppError } from "../errors.ts";
+import type { Organization } from "../organizations/schema.ts";
+import { sha256 } from "../secrets.ts";
+import type { Principal, TokenOwner } from "../storage.ts";
+
+/** A caller whose credential was good: the context of a request without the request's own parts. */
+export interface Caller {
+  organizationId: string;
+  membershipId: string;
+  actor: Context["actor"];
+  role: Role;
+  scopes: readonly Scope[];
+  /** The access token used, also behind a session; null for an OIDC token. */
+  tokenId: string | null;
+}
+
+/** What a verified OIDC token says of its bearer. */
+export interface OidcIdentity {
+  issuer: string;
+  subject: string;
+  email: string | null;
+  emailVerified: boolean;
+}
+
+/** What a session token says; it holds no more than names of rows, so that a revocation counts at once. */
+export interface SessionClaims {
+  organizationId: string;
+  /** The user or agent. */
+  memberId: string;
+  tokenId: string | null;
+  scopes: readonly Scope[];
+}
+
+export interface Access {
+  /** By the text of a personal or agent token. Throws unauthenticated, saying whether it is unknown, revoked or expired. */
+  fromAccessToken(token: string): Promise<Caller>;
+  /** By an OIDC identity; the first sign-in of an invited user binds the identity to the verified email. */
+  fromOidc(identity: OidcIdentity, organizationSlug: string | undefined): Promise<Caller>;
+  /** By the claims of a session token whose signature and times were checked. */
+  fromSession(claims: SessionClaims): Promise<Caller>;
+  /** The claims of a session for the caller, in another of its organizations if `organizationSlug` names one. */
+  openSession(caller: Caller, organizationSlug: string | undefined): Promise<SessionClaims>;
+  /** The organizations the caller belongs to. */
+  listOrganizations(caller: Caller): Promise<{ organization: Organization; role: Role }[]>;
+}
+
+export function createAccess({ storage }: Pick<Services, "storage">): Access {
+  const { identity } = storage;
+
+  function unauthenticated(detail: string): AppError {
+    return new AppError("unauthenticated", detail);
+  }
+
+  function toCaller(principal: Principal, callerScopes: readonly Scope[], tokenId: string | null): Caller {
+    if (principal.disabled) throw unauthenticated("The agent is disabled; ask an admin to enable it.");
+    const { organizationId, membershipId, actor, role } = principal;
+    return { organizationId, membershipId, actor, role, scopes: callerScopes, tokenId };
+  }
+
+  function usable(owner: TokenOwner | undefined): TokenOwner {
+    if (owner === undefined) throw unauthenticated("The token is not known here; check that it is whole.");
+    if (owner.revoked) throw unauthenticated("The token was revoked; ask for a new one.");
+    if (owner.expired) throw unauthenticated("The token has expired; ask for a new one.");
+    return owner;
+  }
+
+  async function choose(member: { userId: string } | { agentId: string }, slug: string | undefined) {
+    const principals = await identity.listPrincipals(member);
+    const chosen =
+      slug === undefined ? principals : principals.filter((one) => one.organization.slug === slug);
+    const [first, ...others] = chosen;
+    if (first === undefined) {
+      throw unauthenticated(
+        slug === undefined ? "You belong to no organization yet." : `You do not belong to ${slug}.`,
+      );
+    }
+    if (others.length > 0) {
+      throw unauthenticated(
+        `You belong to ${chosen.map((one) => one.organization.slug).join(", ")}; name one in the header Taskmaster-Organization.`,
+      );
+    }
+    return first;
+  }
+
+  return {
+    async fromAccessToken(token) {
+      const owner = usable(await identity.findToken(await sha256(token)));
+      return toCaller(owner, owner.scopes, owner.tokenId);
+    },
+
+    async fromOidc({ issuer, subject, email, emailVerified }, organizationSlug) {
+      const bound = await identity.findUser({ issuer, subject });
+      let user = bound;
+      if (user === undefined && email !== null && emailVerified) {
+        const invited = await identity.findUser({ email: email.toLowerCase() });
+        // An account that is bound to another identity stays with it, whatever address a token claims.
+        if (invited !== undefined && (await identity.bindUser(invited.id, issuer, subject))) user = invited;
+      }
+      if (user === undefined) {
+        throw unauthenticated(
+          "No user here has this identity or its verified email; ask an admin for a membership.",
+        );
+      }
+      return toCaller(await choose({ userId: user.id }, organizationSlug), scopes, null);
+    },
+
+    async fromSession(claims) {
+      if (claims.tokenId !== null) usable(await identity.findTokenById(claims.tokenId));
+      const principals = [
+        ...(await identity.listPrincipals({ userId: claims.memberId })),
+        ...(await identity.listPrincipals({ agentId: claims.memberId })),
+      ];
+      const principal = principals.find((one) => one.organizationId === claims.organizationId);
+      if (principal === undefined)
+        throw unauthenticated("The session's membership has ended; sign in again.");
+      return toCaller(principal, claims.scopes, claims.tokenId);
+    },
+
+    async openSession(caller, organizationSlug) {
+      const member =
+        caller.actor.kind === "agent" ? { agentId: caller.actor.id } : { userId: caller.actor.id };
+      const organizationId =
+        organizationSlug === undefined
+          ? caller.organizationId
+          : (await choose(member, organizationSlug)).organizationId;
+      return { organizationId, memberId: caller.actor.id, tokenId: caller.tokenId, scopes: caller.scopes };
+    },
+
+    async listOrganizations(caller) {
+      const member =
+        caller.actor.kind === "agent" ? { agentId: caller.actor.id } : { userId: caller.actor.id };
+      const principals = await identity.listPrincipals(member);
+      return principals.map(({ organization, role }) => ({ organization, role }));
+    },
+  };
+}

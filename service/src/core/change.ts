@@ -1,0 +1,112 @@
+import type { Context } from "./context.ts";
+import { AppError } from "./errors.ts";
+import type { EventType } from "./events/schema.ts";
+import type { JsonObject } from "./schema.ts";
+import { type Sealer, sha256 } from "./secrets.ts";
+import type { Storage, Transaction } from "./storage.ts";
+import { findUnstorable } from "./text.ts";
+
+/** What every service is made from. */
+export interface Services {
+  storage: Storage;
+  sealer: Sealer;
+}
+
+export interface Change {
+  /** The use case's name: part of what an Idempotency-Key stands for. */
+  operation: string;
+  /** All that the caller sent, names included. */
+  input: unknown;
+  /** The result holds a secret, which an idempotency record may not show. */
+  secret?: boolean;
+}
+
+/**
+ * Runs a change in one transaction, once an Idempotency-Key: the result is kept in that same transaction, so a repeat
+ * gets it again whether or not the first answer arrived. Only a change that happened is kept; a refused one may be
+ * sent again. The result must be plain JSON.
+ */
+export async function change<T>(
+  services: Services,
+  ctx: Context,
+  { operation, input, secret = false }: Change,
+  work: (tx: Transaction) => Promise<T>,
+): Promise<T> {
+  const errors = findUnstorable(input);
+  if (errors.length > 0)
+    throw new AppError("invalid_input", "Some of the text cannot be stored.", { errors });
+  const key = ctx.idempotencyKey;
+  if (key === undefined) return services.storage.transaction(ctx.organizationId, work);
+
+  const keyHash = await sha256(key);
+  const fingerprint = await sha256(JSON.stringify([operation, input]));
+  return services.storage.transaction(ctx.organizationId, async (tx) => {
+    const earlier = await tx.idempotency.reserve(ctx.actor.id, keyHash, fingerprint);
+    if (earlier !== undefined) {
+      if (earlier.fingerprint !== fingerprint) {
+        throw new AppError(
+          "idempotency_mismatch",
+          "This Idempotency-Key was used for another request; use a new key for a new change.",
+        );
+      }
+      const text = secret ? await services.sealer.open(earlier.result) : earlier.result;
+      return JSON.parse(text) as T;
+    }
+    const result = await work(tx);
+    const text = JSON.stringify(result ?? null);
+    await tx.idempotency.complete(ctx.actor.id, keyHash, secret ? await services.sealer.seal(text) : text);
+    return result;
+  });
+}
+
+/** Writes one event of the change. */
+export async function record(
+  tx: Transaction,
+  ctx: Pick<Context, "actor" | "requestId">,
+  type: EventType,
+  of: { projectId?: string; taskId?: string },
+  data: JsonObject,
+): Promise<void> {
+  await tx.events.append([
+    {
+      type,
+      projectId: of.projectId ?? null,
+      taskId: of.taskId ?? null,
+      actor: ctx.actor,
+      requestId: ctx.requestId,
+      data,
+    },
+  ]);
+}
+
+/** The fields that a patch really changes, as [before, after]. */
+export function changesOf<T extends object>(
+  before: T,
+  patch: Partial<T>,
+): Record<string, [unknown, unknown]> {
+  const changes: Record<string, [unknown, unknown]> = {};
+  for (const [field, after] of Object.entries(patch)) {
+    const old = before[field as keyof T];
+    if (after !== undefined && !equal(old, after)) changes[field] = [old, after];
+  }
+  return changes;
+}
+
+/** Equality of JSON values; the order of an object's members does not count. */
+export function equal(a: unknown, b: unknown): boolean {
+  if (a === b) return true;
+  if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false;
+  if (Array.isArray(a) !== Array.isArray(b)) return false;
+  const keys = Object.keys(a);
+  if (keys.length !== Object.keys(b).length) return false;
+  return keys.every((key) => Object.hasOwn(b, key) && equal(Reflect.get(a, key), Reflect.get(b, key)));
+}
+
+/** The version that the caller has seen is not the current one. */
+export function versionMismatch(what: string, seen: number, current: number): AppError {
+  return new AppError(
+    "version_mismatch",
+    `The ${what} is at version ${current}, not ${seen}; read it again and decide anew.`,
+    { details: { version: current } },
+  );
+}

@@ -1,0 +1,332 @@
+import { change, record, type Services } from "../change.ts";
+import type { Context } from "../context.ts";
+import { systemActor } from "../context.ts";
+import { AppError } from "../errors.ts";
+import { isRunnable } from "../graph/next.ts";
+import { findNext } from "../graph/service.ts";
+import { newId } from "../ids.ts";
+import { getById, getTag, getTask } from "../locate.ts";
+import type { Page, PageRequest } from "../page.ts";
+import { closePage, openPage } from "../page.ts";
+import { allows, authorize } from "../policy.ts";
+import type { ClaimRecord, TaskRecord, Transaction } from "../storage.ts";
+import { setStatus, workableStatuses } from "../tasks/status.ts";
+import { claimedBy } from "./guard.ts";
+import type {
+  Claim,
+  ClaimEnd,
+  ClaimFailure,
+  ClaimOutcome,
+  Heartbeat,
+  NewClaim,
+  NewNextClaim,
+  NextMode,
+  TaskClaim,
+} from "./schema.ts";
+
+export interface Claims {
+  /** The live claims of a tag. */
+  list(ctx: Context, project: string, tag: string, page: PageRequest): Promise<Page<Claim>>;
+  get(ctx: Context, id: string): Promise<Claim>;
+  /** Next and claim in one transaction, never waiting for another claimer; null when nothing is ready. */
+  claimNext(ctx: Context, project: string, tag: string, input: NewNextClaim): Promise<Claim | null>;
+  /** Claims a task by name. Refused with claimed when it, its parent or one of its subtasks is another's. */
+  claim(ctx: Context, reference: string, input: NewClaim): Promise<Claim>;
+  heartbeat(ctx: Context, id: string, input: Heartbeat): Promise<Claim>;
+  /** Gives the task back in the status it had. An admin may release anybody's claim. */
+  release(ctx: Context, id: string, input: ClaimEnd): Promise<Claim>;
+  /** The task is done. */
+  complete(ctx: Context, id: string, input: ClaimEnd): Promise<Claim>;
+  /** Gives the task back with a note of what went wrong. */
+  fail(ctx: Context, id: string, input: ClaimFailure): Promise<Claim>;
+  /** Ends the claims that are past their expiry and puts their tasks back; returns how many. Run at intervals. */
+  expire(): Promise<number>;
+}
+
+const defaultTtlSeconds = 900;
+/** How many of the best tasks a claimer tries before it looks again; more than claimers that come at once. */
+const candidatesTried = 64;
+const attemptsAtNext = 10;
+
+export function createClaims(services: Services): Claims {
+  /**
+   * One look at what is next, taking the first that nobody is about to take. "busy" when there was work but other
+   * claimers had their hands on all of it.
+   */
+  async function tryNext(
+    tx: Transaction,
+    ctx: Context,
+    tagId: string,
+    mode: NextMode,
+    ttlSeconds: number,
+  ): Promise<Claim | null | "busy"> {
+    let busy = false;
+    for (const candidate of await findNext(tx, tagId, mode, ctx.actor.id, candidatesTried)) {
+      if (!(await tx.claims.lockFamily(candidate.id, false))) {
+        busy = true;
+        continue;
+      }
+      // Behind the lock the task may be another's by now, or done, or wait for something new.
+      const task = await tx.tasks.find({ id: candidate.id });
+      if (task === undefined || !(await isRunnable(tx, task))) continue;
+      if ((await conflicting(tx, ctx, task)) !== undefined) continue;
+      return begin(tx, ctx, task, ttlSeconds);
+    }
+    return busy ? "busy" : null;
+  }
+
+  return {
+    async list(ctx, key, name, page) {
+      authorize(ctx, "project:read");
+      const tx = services.storage.reader(ctx.organizationId);
+      const { tag } = await getTag(tx, key, name);
+      const keyset = openPage(`claims ${tag.id}`, page, ["uuid"]);
+      const result = closePage(`claims ${tag.id}`, keyset, await tx.claims.list(tag.id, keyset), (row) => [
+        row.id,
+      ]);
+      return { items: result.items.map(toClaim), nextCursor: result.nextCursor };
+    },
+
+    async get(ctx, id) {
+      authorize(ctx, "project:read");
+      return toClaim(await getById("claim", id, services.storage.reader(ctx.organizationId).claims.find));
+    },
+
+    async claimNext(ctx, key, name, input) {
+      authorize(ctx, "claim");
+      const { ttlSeconds = defaultTtlSeconds, mode = "compat" } = input;
+      for (let attempt = 1; ; attempt += 1) {
+        try {
+          return await change(
+            services,
+            ctx,
+            { operation: "claim.next", input: { key, name, input } },
+            async (tx) => {
+              const { tag } = await getTag(tx, key, name);
+              const found = await tryNext(tx, ctx, tag.id, mode, ttlSeconds);
+              // Thrown, so that nothing is kept under the Idempotency-Key for a call that changed nothing.
+              if (found === null) throw nothingReady;
+              if (found === "busy") throw busyTag;
+              return found;
+            },
+          );
+        } catch (error) {
+          if (error === nothingReady) return null;
+          if (error !== busyTag || attempt === attemptsAtNext) throw error;
+        }
+        await new Promise((resolve) => setTimeout(resolve, Math.random() * 5 * attempt));
+      }
+    },
+
+    async claim(ctx, reference, input) {
+      authorize(ctx, "claim");
+      const { ttlSeconds = defaultTtlSeconds } = input;
+      return change(services, ctx, { operation: "claim.task", input: { reference, input } }, async (tx) => {
+        const found = await getTask(tx, reference);
+        await tx.claims.lockFamily(found.id, true);
+        const task = await getTask(tx, found.id);
+        const other = await conflicting(tx, ctx, task);
+        if (other !== undefined) throw claimedBy(other);
+        if (!workableStatuses.includes(task.status)) {
+          throw new AppError(
+            "conflict",
+            `Task ${task.localId} is ${task.status}; only a pending or in-progress task can be claimed.`,
+          );
+        }
+        if (!(await isRunnable(tx, task))) {
+          throw new AppError(
+            "conflict",
+            `Task ${task.localId} waits for ${task.dependencies.join(", ")}; claim what is ready, or take the dependency away.`,
+          );
+        }
+        return begin(tx, ctx, task, ttlSeconds);
+      });
+    },
+
+    async heartbeat(ctx, id, input) {
+      authorize(ctx, "claim");
+      return change(services, ctx, { operation: "claim.heartbeat", input: { id, input } }, async (tx) => {
+        const claim = await getOwn(tx, ctx, id, input.fence);
+        const renewed = await tx.claims.renew(claim.id, input.ttlSeconds ?? claim.ttlSeconds);
+        await record(
+          tx,
+          ctx,
+          "claim.renewed",
+          { projectId: claim.projectId, taskId: claim.task },
+          {
+            claim: claim.id,
+            changes: { claim: [shown(claim), shown(renewed)] },
+          },
+        );
+        return toClaim(renewed);
+      });
+    },
+
+    async release(ctx, id, input) {
+      authorize(ctx, "claim");
+      return change(services, ctx, { operation: "claim.release", input: { id, input } }, async (tx) => {
+        const claim = await getOwn(tx, ctx, id, input.fence, allows(ctx, "claim:any"));
+        return end(tx, ctx, claim, "released", input.note ?? "");
+      });
+    },
+
+    async complete(ctx, id, input) {
+      authorize(ctx, "claim");
+      return change(services, ctx, { operation: "claim.complete", input: { id, input } }, async (tx) =>
+        end(tx, ctx, await getOwn(tx, ctx, id, input.fence), "completed", input.note ?? ""),
+      );
+    },
+
+    async fail(ctx, id, input) {
+      authorize(ctx, "claim");
+      return change(services, ctx, { operation: "claim.fail", input: { id, input } }, async (tx) =>
+        end(tx, ctx, await getOwn(tx, ctx, id, input.fence), "failed", input.note),
+      );
+    },
+
+    async expire() {
+      const expired = await services.storage.upkeep.listExpiredClaims(100);
+      let count = 0;
+      for (const { organizationId, claimId } of expired) {
+        const ended = await services.storage.transaction(organizationId, async (tx) => {
+          const claim = await tx.claims.findLocked(claimId);
+          // Behind the lock a heartbeat may have come, or another server may have ended it.
+          if (claim === undefined || claim.outcome !== null || !claim.expired) return false;
+          await end(tx, expiry, claim, "expired", "");
+          return true;
+        });
+        if (ended) count += 1;
+      }
+      return count;
+    },
+  };
+}
+
+const expiry = { actor: systemActor, requestId: "claim-expiry" };
+
+const nothingReady = new AppError("not_found", "Nothing is ready.");
+const busyTag = new AppError(
+  "unavailable",
+  "Other claimers have their hands on every ready task of the tag; try again in a moment.",
+);
+
+/** A live claim of another on the task, its parent or one of its subtasks; or the caller's own on the very task. */
+async function conflicting(
+  tx: Transaction,
+  ctx: Context,
+  task: TaskRecord,
+): Promise<ClaimRecord | undefined> {
+  const around = await tx.claims.liveAround(task.id);
+  return around.find(
+    (claim) => !claim.expired && (claim.holder.id !== ctx.actor.id || claim.task === task.id),
+  );
+}
+
+/** The caller holds the family's lock and has seen that nobody else's claim is in the way. */
+async function begin(tx: Transaction, ctx: Context, found: TaskRecord, ttlSeconds: number): Promise<Claim> {
+  for (const claim of await tx.claims.liveAround(found.id)) {
+    if (claim.expired && claim.task === found.id) await end(tx, expiry, claim, "expired", "");
+  }
+  const task = await getTask(tx, found.id);
+  const claim = await tx.claims.insert({
+    id: newId(),
+    task,
+    holder: ctx.actor,
+    ttlSeconds,
+    previousStatus: task.status,
+  });
+  await record(
+    tx,
+    ctx,
+    "claim.created",
+    { projectId: task.projectId, taskId: task.id },
+    {
+      claim: claim.id,
+      tag: task.tag,
+      localId: task.localId,
+      changes: { claim: [null, shown(claim)] },
+    },
+  );
+  await setStatus(tx, ctx, task, "in-progress", { claim: claim.id });
+  return toClaim(claim);
+}
+
+async function getOwn(
+  tx: Transaction,
+  ctx: Context,
+  id: string,
+  fence: number,
+  anybodys = false,
+): Promise<ClaimRecord> {
+  const claim = await getById("claim", id, tx.claims.findLocked);
+  if (claim.holder.id !== ctx.actor.id && !anybodys) throw claimedBy(claim);
+  if (claim.outcome !== null || claim.expired) {
+    const how = claim.outcome ?? "expired";
+    throw new AppError(
+      "claim_ended",
+      `The claim on task ${claim.localId} has ended (${how}); claim the task again.`,
+      {
+        details: { outcome: how },
+      },
+    );
+  }
+  if (claim.fence !== fence) {
+    throw new AppError(
+      "stale_fence",
+      `The fence ${fence} is not that of this claim, which is ${claim.fence}.`,
+      {
+        details: { fence: claim.fence },
+      },
+    );
+  }
+  return claim;
+}
+
+const eventOf = {
+  completed: "claim.completed",
+  failed: "claim.failed",
+  released: "claim.released",
+  expired: "claim.expired",
+} as const;
+
+async function end(
+  tx: Transaction,
+  ctx: Pick<Context, "actor" | "requestId">,
+  claim: ClaimRecord,
+  outcome: ClaimOutcome,
+  note: string,
+): Promise<Claim> {
+  const ended = await tx.claims.end(claim.id, outcome);
+  await tx.attempts.insert({ id: newId(), claim: ended, outcome, note });
+  const task = await getTask(tx, claim.task);
+  await record(
+    tx,
+    ctx,
+    eventOf[outcome],
+    { projectId: claim.projectId, taskId: claim.task },
+    {
+      claim: claim.id,
+      tag: claim.tag,
+      localId: claim.localId,
+      holder: claim.holder,
+      note,
+      changes: { claim: [shown(claim), null] },
+    },
+  );
+  // What the holder set on purpose, such as review, stays; the mark of being worked on does not.
+  if (outcome === "completed") await setStatus(tx, ctx, task, "done", { claim: claim.id });
+  else if (task.status === "in-progress")
+    await setStatus(tx, ctx, task, claim.previousStatus, { claim: claim.id });
+  return toClaim(ended);
+}
+
+function toClaim(record: ClaimRecord): Claim {
+  const { projectId: _p, tagId: _t, expired: _e, ...claim } = record;
+  return claim;
+}
+
+/** As a task shows it. */
+function shown(claim: Claim): TaskClaim {
+  const { id, holder, fence, expiresAt } = claim;
+  return { id, holder, fence, expiresAt };
+}

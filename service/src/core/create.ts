@@ -1,0 +1,41 @@
+import { createAccess } from "./access/service.ts";
+import { createAgents } from "./agents/service.ts";
+import { createAttempts } from "./attempts/service.ts";
+import { createClaims } from "./claims/service.ts";
+import { createComments } from "./comments/service.ts";
+import { createDependencies } from "./dependencies/service.ts";
+import { createEvents } from "./events/service.ts";
+import { createGraphs } from "./graph/service.ts";
+import { createImportExport } from "./import-export/service.ts";
+import type { Core } from "./index.ts";
+import { createMemberships } from "./memberships/service.ts";
+import { createOrganizations } from "./organizations/service.ts";
+import { createProjects } from "./projects/service.ts";
+import { createSealer } from "./secrets.ts";
+import type { Storage } from "./storage.ts";
+import { createTags } from "./tags/service.ts";
+import { createTasks } from "./tasks/service.ts";
+import { createTokens } from "./tokens/service.ts";
+
+/** All use cases over one storage. `secret` is the server's own, of at least 32 bytes. */
+export async function createCore(storage: Storage, secret: string): Promise<Core> {
+  const services = { storage, sealer: await createSealer(secret) };
+  return {
+    access: createAccess(services),
+    organizations: createOrganizations(services),
+    memberships: createMemberships(services),
+    agents: createAgents(services),
+    tokens: createTokens(services),
+    projects: createProjects(services),
+    tags: createTags(services),
+    tasks: createTasks(services),
+    dependencies: createDependencies(services),
+    graphs: createGraphs(services),
+    claims: createClaims(services),
+    attempts: createAttempts(services),
+    comments: createComments(services),
+    events: createEvents(services),
+    importExport: createImportExport(services),
+    check: () => storage.check(),
+  };
+}

@@ -1,0 +1,25 @@
+import type { EventType } from "../events/schema.ts";
+import type { JsonObject } from "../schema.ts";
+import type { Task } from "./schema.ts";
+
+/**
+ * A task as it was at an instant: the newest state with the later events taken back, newest first. Undefined when it did
+ * not exist then. A deleted task starts from the state that its last event keeps.
+ */
+export function takeBack(
+  current: Task | undefined,
+  later: { type: EventType; data: JsonObject }[],
+  instant: Date,
+): Task | undefined {
+  let task = current;
+  for (const { type, data } of later) {
+    if (type === "task.deleted") task = data.task as Task;
+    else if (type === "task.created") return undefined;
+    if (task === undefined) return undefined;
+    for (const [field, pair] of Object.entries((data.changes ?? {}) as Record<string, [unknown, unknown]>)) {
+      task = { ...task, [field]: pair[0] };
+    }
+  }
+  // An imported task has no event of its own: the import's is the project's.
+  return task !== undefined && new Date(task.createdAt) <= instant ? task : undefined;
+}

@@ -1,0 +1,78 @@
+import { type DestinationStream, type Logger, type LoggerOptions, pino, stdTimeFunctions } from "pino";
+import type { Config } from "./config.ts";
+
+export type { Logger };
+
+const secretName =
+  /^(?:authorization|proxy-authorization|cookie|set-cookie|.*token|.*secret|.*password|private_?key|api_?key)$/i;
+const secretText = [
+  /\btmp_[A-Za-z0-9_-]{8,}/g,
+  /\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*/g,
+  // The password inside a URL: database drivers put the whole URL into their messages.
+  /(?<=[a-z]:\/\/[^\s/:@]*:)[^\s/@]+(?=@)/gi,
+];
+const hidden = "[hidden]";
+
+/** One JSON object a line. Secrets are hidden by their name at any depth, and by their look inside any text. */
+export function createLog(config: Pick<Config, "logLevel">, destination?: DestinationStream): Logger {
+  const options: LoggerOptions = {
+    level: config.logLevel,
+    // Process id and host name are the platform's business; it adds them where they mean something.
+    base: null,
+    timestamp: stdTimeFunctions.isoTime,
+    // Errors are made safe below, before pino's own serializer could see them.
+    serializers: { err: (error: unknown) => error },
+    formatters: {
+      level: (label) => ({ level: label }),
+      bindings: scrubEntry,
+      log: scrubEntry,
+    },
+    // The message is no part of the entry that formatters.log sees.
+    hooks: {
+      logMethod(args, method) {
+        method.apply(
+          this,
+          args.map((arg) => (typeof arg === "string" ? scrubText(arg) : arg)) as typeof args,
+        );
+      },
+    },
+  };
+  return destination === undefined ? pino(options) : pino(options, destination);
+}
+
+function scrubEntry(entry: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(entry).map(([name, value]) => [name, secretName.test(name) ? hidden : scrub(value, 0)]),
+  );
+}
+
+function scrub(value: unknown, depth: number): unknown {
+  if (typeof value === "string") return scrubText(value);
+  if (typeof value !== "object" || value === null) return value;
+  if (depth > 8) return "[deeper]";
+  if (value instanceof Error) return scrubError(value, depth);
+  if (value instanceof Date) return value;
+  if (Array.isArray(value)) return value.map((item) => scrub(item, depth + 1));
+  return Object.fromEntries(
+    Object.entries(value).map(([name, member]) => [
+      name,
+      secretName.test(name) ? hidden : scrub(member, depth + 1),
+    ]),
+  );
+}
+
+/** Name, message, stack and cause only: libraries hang whole requests, with their headers, on their errors. */
+function scrubError(error: Error, depth: number): Record<string, unknown> {
+  const code = "code" in error && typeof error.code === "string" ? { code: error.code } : {};
+  return {
+    type: error.name,
+    message: scrubText(error.message),
+    ...code,
+    stack: scrubText(error.stack ?? ""),
+    ...(error.cause === undefined ? {} : { cause: scrub(error.cause, depth + 1) }),
+  };
+}
+
+function scrubText(text: string): string {
+  return secretText.reduce((clean, pattern) => clean.replace(pattern, hidden), text);
+}

@@ -1,0 +1,120 @@
+import { randomUUID } from "node:crypto";
+import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
+import fastify, { type FastifyBaseLogger, LogController } from "fastify";
+import type { Config, SessionKey } from "../config.ts";
+import type { Core } from "../core/index.ts";
+import type { Logger } from "../log.ts";
+import { type App, type Edge, prefix } from "./http.ts";
+import { addAccessLog } from "./plugins/access-log.ts";
+import { addAuthentication } from "./plugins/auth.ts";
+import { addBodies, readQuery } from "./plugins/body.ts";
+import { addDescription, addReference } from "./plugins/docs.ts";
+import { addErrors, answerClientError, sendProblem } from "./plugins/errors.ts";
+import { addHealth, type Lifecycle } from "./plugins/health.ts";
+import { addRateLimit, FloodGuard } from "./plugins/limits.ts";
+import { addSecurity } from "./plugins/security.ts";
+import { agentRoutes } from "./routes/agents.ts";
+import { claimRoutes } from "./routes/claims.ts";
+import { commentRoutes } from "./routes/comments.ts";
+import { dependencyRoutes } from "./routes/dependencies.ts";
+import { eventRoutes } from "./routes/events.ts";
+import { graphRoutes } from "./routes/graphs.ts";
+import { importExportRoutes } from "./routes/import-export.ts";
+import { membershipRoutes } from "./routes/memberships.ts";
+import { organizationRoutes } from "./routes/organizations.ts";
+import { projectRoutes } from "./routes/projects.ts";
+import { sessionRoutes } from "./routes/sessions.ts";
+import { tagRoutes } from "./routes/tags.ts";
+import { taskRoutes } from "./routes/tasks.ts";
+import { tokenRoutes } from "./routes/tokens.ts";
+import { buildValidatorCompiler, openRecords } from "./validation.ts";
+
+export interface AppOptions {
+  core: Core;
+  config: Config;
+  log: Logger;
+  /** The configuration's, or the one kept beside the embedded database. */
+  sessionKey: SessionKey;
+  lifecycle: Lifecycle;
+  /** The program's version, for the API's description. */
+  version: string;
+}
+
+/** Builds the whole HTTP edge. It never listens: servers do that, and tests inject. */
+export async function buildApp(options: AppOptions): Promise<App> {
+  const { core, config, log, lifecycle } = options;
+  const app: App = fastify({
+    loggerInstance: log as FastifyBaseLogger,
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: "requestId" }),
+    genReqId: (request) => requestId(request.headers["x-request-id"]),
+    // A task's name holds a tag's, whose 200 characters may each take twelve to write.
+    routerOptions: { maxParamLength: 3000, querystringParser: readQuery },
+    bodyLimit: config.bodyLimitBytes,
+    requestTimeout: config.requestTimeoutSeconds * 1000,
+    handlerTimeout: config.requestTimeoutSeconds * 1000,
+    // Longer than both, so that an answer under way is not cut off.
+    connectionTimeout: (2 * config.requestTimeoutSeconds + 10) * 1000,
+    forceCloseConnections: "idle",
+    // What comes in on open connections while they end is still served: its sender could not know.
+    return503OnClosing: false,
+    trustProxy: typeof config.trustProxy === "boolean" ? config.trustProxy : [...config.trustProxy],
+    clientErrorHandler: answerClientError,
+    frameworkErrors: (error, request, reply) => {
+      sendProblem(error, request, reply);
+    },
+  }).withTypeProvider<TypeBoxTypeProvider>();
+
+  app.setValidatorCompiler(buildValidatorCompiler());
+  app.addHook("onRoute", (route) => {
+    if (route.schema?.response !== undefined) route.schema.response = openRecords(route.schema.response);
+  });
+  app.decorateRequest("caller", null);
+
+  addAccessLog(app);
+  addErrors(app);
+  addBodies(app);
+  app.addHook("onRequest", async (_request, reply) => {
+    if (lifecycle.draining) reply.header("connection", "close");
+  });
+  await addSecurity(app, config);
+  const limit = await addRateLimit(app, config, log);
+  await addDescription(app, config, options.version);
+  addHealth(app, core, lifecycle);
+
+  const guard = new FloodGuard();
+  await app.register(
+    async (api: App) => {
+      await addAuthentication(api, {
+        core,
+        sessionKey: options.sessionKey,
+        sessionTtlSeconds: config.session.ttlSeconds,
+        oidc: config.oidc,
+        guard,
+      });
+      api.addHook("onRequest", limit);
+      const edge: Edge = { core, base: `${config.publicUrl ?? ""}${prefix}` };
+      await api.register(organizationRoutes, edge);
+      await api.register(sessionRoutes, edge);
+      await api.register(membershipRoutes, edge);
+      await api.register(agentRoutes, edge);
+      await api.register(tokenRoutes, edge);
+      await api.register(projectRoutes, edge);
+      await api.register(tagRoutes, edge);
+      await api.register(taskRoutes, edge);
+      await api.register(dependencyRoutes, edge);
+      await api.register(graphRoutes, edge);
+      await api.register(claimRoutes, edge);
+      await api.register(commentRoutes, edge);
+      await api.register(importExportRoutes, { ...edge, limitBytes: config.importLimitBytes });
+      await api.register(eventRoutes, edge);
+    },
+    { prefix },
+  );
+  await addReference(app);
+  return app;
+}
+
+/** A client's own id where it is safe to log and to send back, else a new one. */
+function requestId(given: string | string[] | undefined): string {
+  return typeof given === "string" && /^[A-Za-z0-9._:/+=@-]{1,128}$/.test(given) ? given : randomUUID();
+}

@@ -1,0 +1,25 @@
+import type { App } from "../http.ts";
+
+/** One line a request, with the route's template in place of its address: addresses hold names, and queries words. */
+export function addAccessLog(app: App): void {
+  app.addHook("onRequest", async (request, reply) => {
+    reply.header("x-request-id", request.id);
+  });
+  app.addHook("onResponse", async (request, reply) => {
+    const caller = request.caller;
+    request.log.info(
+      {
+        method: request.method,
+        route: request.routeOptions.url ?? null,
+        status: reply.statusCode,
+        durationMs: Math.round(reply.elapsedTime * 10) / 10,
+        ...(caller && {
+          actorId: caller.actor.id,
+          actorKind: caller.actor.kind,
+          organizationId: caller.organizationId,
+        }),
+      },
+      "request",
+    );
+  });
+}

@@ -1,0 +1,192 @@
+import { createHash } from "node:crypto";
+import swagger from "@fastify/swagger";
+import scalar from "@scalar/fastify-api-reference";
+import type { Config } from "../../config.ts";
+import { type App, prefix } from "../http.ts";
+import { Problem, type ProblemCode, problemType, Refusal, statusOf } from "../problem.ts";
+import { noContentPolicy } from "./security.ts";
+
+const always: ProblemCode[] = ["malformed_request", "rate_limited", "internal_error", "unavailable"];
+const authenticated: ProblemCode[] = ["unauthenticated", "forbidden"];
+
+/** Collects the routes registered from here on for the description of the API. */
+export async function addDescription(app: App, config: Config, version: string): Promise<void> {
+  await app.register(swagger, {
+    openapi: {
+      openapi: "3.1.0",
+      info: {
+        title: "Task Master Pro",
+        version,
+        description:
+          "The task server for teams whose members are people and coding agents. Every error is a problem (RFC 9457); " +
+          "changes take If-Match and Idempotency-Key; lists go on at `nextCursor`, also in `Link`.",
+        license: { name: "MIT", identifier: "MIT" },
+      },
+      servers: [{ url: config.publicUrl ?? "/" }],
+      components: {
+        securitySchemes: {
+          bearer: {
+            type: "http",
+            scheme: "bearer",
+            description:
+              "An access token (tmp_…), a session of POST /sessions, or a token of the configured issuer.",
+          },
+        },
+      },
+      security: [{ bearer: [] }],
+      tags,
+    },
+    transform: ({ schema, url, route }) => {
+      const own = route.config?.problems ?? [];
+      const codes = url.startsWith(prefix) ? [...always, ...authenticated, ...own] : [];
+      const response = { ...(schema?.response as object | undefined), ...problemResponses(codes) };
+      return {
+        schema: { ...schema, response: route.config?.selectable ? partial(response) : response },
+        url,
+      };
+    },
+    transformObject: (document) => {
+      if (!("openapiObject" in document)) throw new Error("The description is not in OpenAPI's form.");
+      const { paths, components, ...rest } = document.openapiObject;
+      const schemas: Record<string, unknown> = {};
+      const hoisted = hoist(paths, schemas);
+      return {
+        ...rest,
+        paths: hoisted,
+        components: { ...components, schemas },
+      } as typeof document.openapiObject as never;
+    },
+  });
+}
+
+const tags = [
+  ["organizations", "The tenant, its members, and who you are."],
+  ["agents", "Coding agents and their tokens."],
+  ["tokens", "Access tokens."],
+  ["projects", "Projects, their import, export, events and search."],
+  ["tags", "Named lists of tasks in a project."],
+  ["tasks", "Tasks and subtasks."],
+  ["dependencies", "What waits for what."],
+  ["graph", "What is ready, blocked, critical, next."],
+  ["claims", "Who works on what, and how it ended."],
+  ["comments", "What people and agents say about a task."],
+  ["health", "For the platform that runs the server."],
+].map(([name = "", description = ""]) => ({ name, description }));
+
+function problemResponses(codes: ProblemCode[]): Record<string, unknown> {
+  const byStatus = Map.groupBy(codes, (code) => statusOf(code));
+  return Object.fromEntries(
+    [...byStatus].map(([status, group]) => [
+      status,
+      { description: group.join(", "), content: { [problemType]: { schema: { ...Problem } } } },
+    ]),
+  );
+}
+
+/** Under `fields` an answer has fewer members than the item's schema requires. */
+function partial(response: Record<string, unknown>): Record<string, unknown> {
+  const loose = (schema: unknown): unknown => {
+    if (!isObject(schema)) return schema;
+    const properties = isObject(schema.properties) ? schema.properties : {};
+    const items = isObject(properties.items) ? properties.items.items : undefined;
+    if (items !== undefined && isObject(properties.items)) {
+      return {
+        ...schema,
+        properties: { ...properties, items: { ...properties.items, items: loose(items) } },
+      };
+    }
+    const { required: _, ...rest } = schema;
+    const title = typeof schema.title === "string" ? { title: `Selected${schema.title}` } : {};
+    return {
+      anyOf: [
+        schema,
+        { ...rest, ...title, minProperties: 1, description: "With `fields`: the members named." },
+      ],
+    };
+  };
+  return { ...response, 200: loose(response[200]) };
+}
+
+/** Moves every schema with a title into `components`, once, and leaves a reference. */
+function hoist(value: unknown, components: Record<string, unknown>): unknown {
+  if (Array.isArray(value)) return value.map((item) => hoist(item, components));
+  if (!isObject(value)) return value;
+  const walked = Object.fromEntries(
+    Object.entries(value).map(([key, member]) => [
+      key,
+      literal.has(key) ? member : hoist(member, components),
+    ]),
+  );
+  const { title } = value;
+  if (typeof title !== "string" || !("type" in value || "anyOf" in value)) return walked;
+  const known = components[title];
+  if (known !== undefined && JSON.stringify(known) !== JSON.stringify(walked)) {
+    throw new Error(`Two different schemas are called ${title}.`);
+  }
+  components[title] = walked;
+  return { $ref: `#/components/schemas/${title}` };
+}
+
+/** Values that are no schemas, whatever they look like. */
+const literal = new Set(["example", "examples", "default", "enum", "const"]);
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** Serves the description at /openapi.json, and at /docs a page to read and try it that needs nothing from elsewhere. */
+export async function addReference(app: App): Promise<void> {
+  let text: string | undefined;
+  app.get("/openapi.json", { schema: { hide: true } }, async (_request, reply) => {
+    text ??= JSON.stringify(app.swagger());
+    return reply.type("application/json; charset=utf-8").send(text);
+  });
+
+  await app.register(async (page) => {
+    page.addHook("onSend", async (_request, reply, payload) => {
+      const type = String(reply.getHeader("content-type") ?? "");
+      if (type.startsWith("application/javascript")) reply.header("cache-control", "public, max-age=86400");
+      if (type.startsWith("text/html") && typeof payload === "string") {
+        reply.helmet({ contentSecurityPolicy: pagePolicy(payload) });
+      }
+      return payload;
+    });
+    await page.register(scalar, {
+      routePrefix: "/docs",
+      hooks: {
+        onRequest: (request, _reply, done) => {
+          // The page's own handler builds a URL out of the Host header, and would fail on one that is none.
+          if (URL.canParse(`http://${request.hostname}/`)) done();
+          else done(new Refusal("malformed_request", "The Host header is no host."));
+        },
+      },
+      configuration: {
+        pageTitle: "Task Master Pro: API",
+        withDefaultFonts: false,
+        telemetry: false,
+        showDeveloperTools: "never",
+        agent: { disabled: true },
+        mcp: { disabled: true },
+      },
+    });
+  });
+}
+
+/** Only the server's own script, and the one inside the page by its hash; requests go to this server only. */
+function pagePolicy(html: string) {
+  const inline = [...html.matchAll(/<script(?![^>]*\bsrc=)[^>]*>([\s\S]*?)<\/script>/g)].map(
+    ([, script = ""]) => `'sha256-${createHash("sha256").update(script).digest("base64")}'`,
+  );
+  return {
+    useDefaults: false,
+    directives: {
+      ...noContentPolicy.directives,
+      scriptSrc: ["'self'", ...inline],
+      styleSrc: ["'self'", "'unsafe-inline'"],
+      imgSrc: ["'self'", "data:"],
+      fontSrc: ["'self'", "data:"],
+      connectSrc: ["'self'"],
+      workerSrc: ["'self'", "blob:"],
+    },
+  };
+}

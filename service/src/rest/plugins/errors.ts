@@ -1,0 +1,107 @@
+import type { Socket } from "node:net";
+import type { FastifyReply, FastifyRequest } from "fastify";
+import type { App } from "../http.ts";
+import { problemType, Refusal, renderProblem } from "../problem.ts";
+
+/** Answers every thrown value, and every address that no route has, as a problem. */
+export function addErrors(app: App): void {
+  const methods = methodsByRoute(app);
+  app.setErrorHandler((error, request, reply) => sendProblem(error, request, reply));
+  app.setNotFoundHandler((request, reply) => {
+    const allowed = methods(request.url);
+    const refusal =
+      allowed.length === 0
+        ? new Refusal(
+            "not_found",
+            `There is nothing at this address; see /openapi.json for those that exist.`,
+          )
+        : new Refusal("method_not_allowed", `Use ${allowed.join(" or ")} here.`, {
+            headers: { allow: allowed.join(", ") },
+          });
+    return sendProblem(refusal, request, reply);
+  });
+}
+
+export function sendProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const inBody = !["GET", "HEAD", "DELETE"].includes(request.method);
+  const { body, headers, defect } = renderProblem(error, request.id, inBody);
+  if (defect) request.log.error({ err: error, ...subject(request) }, "request failed");
+  else if (body.status === 503)
+    request.log.warn({ err: error, ...subject(request) }, "request could not be served");
+  // The header is set by hand because errors may come before the hook that sets it.
+  return reply
+    .code(body.status)
+    .headers({ "x-request-id": request.id, ...headers })
+    .type(problemType)
+    .serializer((payload: unknown) => JSON.stringify(payload))
+    .send(body);
+}
+
+function subject(request: FastifyRequest): Record<string, unknown> {
+  const { method, routeOptions, caller } = request;
+  return { method, route: routeOptions.url, ...(caller && { actorId: caller.actor.id }) };
+}
+
+/** Which methods an address has, by the routes as they are registered. */
+function methodsByRoute(app: App): (url: string) => string[] {
+  const routes: { pattern: RegExp; method: string }[] = [];
+  app.addHook("onRoute", (route) => {
+    if (route.url.includes("*")) return;
+    const pattern = new RegExp(
+      `^${route.url
+        .split("/")
+        .map((part) => (/^:[^:]/.test(part) ? "[^/]+" : escaped(part.replaceAll("::", ":"))))
+        .join("/")}$`,
+    );
+    for (const method of [route.method].flat()) routes.push({ pattern, method });
+  });
+  return (url) => {
+    const address = url.split("?", 1)[0] ?? "";
+    const found = routes.filter(({ pattern }) => pattern.test(address)).map(({ method }) => method);
+    return [...new Set(found)].sort();
+  };
+}
+
+function escaped(text: string): string {
+  return text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+}
+
+const rawProblems: Record<string, [number, string, string, string]> = {
+  ERR_HTTP_REQUEST_TIMEOUT: [
+    408,
+    "Request Timeout",
+    "request_timeout",
+    "The request took too long to arrive.",
+  ],
+  HPE_HEADER_OVERFLOW: [
+    431,
+    "Request Header Fields Too Large",
+    "headers_too_large",
+    "The headers are too large.",
+  ],
+};
+
+/** Answers what is no HTTP request, on the bare socket: there is no request to reply to. */
+export function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === "ECONNRESET" || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const [status, reason, code, detail] = rawProblems[error.code ?? ""] ?? [
+    400,
+    "Bad Request",
+    "malformed_request",
+    "This is no HTTP request.",
+  ];
+  const requestId = crypto.randomUUID();
+  const { body } = renderProblem(
+    new Refusal(code as "malformed_request", detail, { status }),
+    requestId,
+    false,
+  );
+  const text = JSON.stringify(body);
+  socket.end(
+    `HTTP/1.1 ${status} ${reason}\r\nContent-Type: ${problemType}\r\nX-Request-Id: ${requestId}\r\n` +
+      `Content-Length: ${Buffer.byteLength(text)}\r\nConnection: close\r\n\r\n${text}`,
+  );
+}

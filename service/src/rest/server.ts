@@ -1,0 +1,64 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Config } from "../config.ts";
+import type { Logger } from "../log.ts";
+import type { App } from "./http.ts";
+import type { Lifecycle } from "./plugins/health.ts";
+
+export interface ServerOptions {
+  app: App;
+  config: Config;
+  lifecycle: Lifecycle;
+  log: Logger;
+}
+
+export interface Server {
+  /** Where it listens, such as http://127.0.0.1:3000. */
+  address: string;
+  /** Stops gracefully, as SIGTERM does. */
+  stop(): void;
+  /** Resolves when the server has stopped and everything that it opened is closed. */
+  closed: Promise<void>;
+}
+
+/**
+ * Listens until SIGTERM or SIGINT. Then readiness fails at once while requests are still served through the drain, so
+ * that whoever sends them has time to look elsewhere; then nothing new is accepted, what is under way ends, and the
+ * app's close hooks run. A second signal cuts all of that short.
+ */
+export async function startServer({ app, config, lifecycle, log }: ServerOptions): Promise<Server> {
+  const address = await app.listen({ host: config.host, port: config.port });
+
+  let stop: () => void = () => {};
+  let force: () => void = () => {};
+  const stopping = new Promise<void>((resolve) => {
+    stop = resolve;
+  });
+  const forced = new Promise<void>((resolve) => {
+    force = resolve;
+  });
+  const onSignal = (signal: NodeJS.Signals) => {
+    log.info({ signal }, lifecycle.draining ? "stopping at once" : "stopping");
+    if (lifecycle.draining) force();
+    stop();
+  };
+  process.on("SIGTERM", onSignal);
+  process.on("SIGINT", onSignal);
+
+  async function run(): Promise<void> {
+    await stopping;
+    lifecycle.draining = true;
+    // Unreferenced, or a drain that was cut short would still keep the process.
+    await Promise.race([sleep(config.shutdownDrainSeconds * 1000, undefined, { ref: false }), forced]);
+    const closing = app.close();
+    const cut = () => app.server.closeAllConnections();
+    void forced.then(cut);
+    // A client that never ends its request must not hold the process for ever.
+    const limit = setTimeout(cut, (config.requestTimeoutSeconds + 5) * 1000);
+    await closing;
+    clearTimeout(limit);
+    process.off("SIGTERM", onSignal);
+    process.off("SIGINT", onSignal);
+    log.info("stopped");
+  }
+  return { address, stop: () => stop(), closed: run() };
+}

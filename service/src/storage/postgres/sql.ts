@@ -1,0 +1,58 @@
+import { Prisma } from "./generated/client.ts";
+
+/** What a repository needs of Prisma: the client itself, or a transaction of it. */
+export interface Db {
+  query<Row>(sql: Prisma.Sql): Promise<Row[]>;
+  /** How many rows it touched. */
+  execute(sql: Prisma.Sql): Promise<number>;
+}
+
+export const { sql, join, empty } = Prisma;
+
+/**
+ * A timestamptz column as an ISO string with milliseconds. Rendered by the database, because Prisma's adapter reads
+ * every timestamp as UTC whatever the session's time zone is.
+ */
+export function iso(column: string): Prisma.Sql {
+  return Prisma.raw(`to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`);
+}
+
+/** A fragment from this program's own text; never from a caller's. */
+export function text(fragment: string): Prisma.Sql {
+  return Prisma.raw(fragment);
+}
+
+export function and(conditions: Prisma.Sql[]): Prisma.Sql {
+  return join(conditions, " AND ");
+}
+
+/** One value as JSON, null staying SQL's null. */
+export function json(value: unknown): string | null {
+  return value === null || value === undefined ? null : JSON.stringify(value);
+}
+
+/** Rows for json_to_recordset: one parameter however many rows, so the statement's text and plan stay the same. */
+export function records(rows: readonly object[]): string {
+  return JSON.stringify(rows);
+}
+
+/** The assignments of an UPDATE for the members that a patch has. */
+export function assignments(parts: (Prisma.Sql | false)[]): Prisma.Sql {
+  const kept = parts.filter((part) => part !== false);
+  return kept.length === 0 ? empty : sql`${join(kept)},`;
+}
+
+export function first<Row>(rows: Row[]): Row | undefined {
+  return rows[0];
+}
+
+/** The row of a statement that always gives one. */
+export function only<Row>(rows: Row[]): Row {
+  return present(rows[0]);
+}
+
+/** What was written just now, in the same transaction. */
+export function present<Row>(row: Row | undefined): Row {
+  if (row === undefined) throw new Error("The database returned no row where there is always one.");
+  return row;
+}

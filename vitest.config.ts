@@ -1,0 +1,27 @@
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  test: {
+    maxWorkers: 2,
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+    coverage: {
+      provider: "v8",
+      include: ["service/src/**/*.ts"],
+      exclude: ["service/src/storage/postgres/generated/**"],
+      reporter: ["text-summary", "html", "lcov"],
+      thresholds: { lines: 80, functions: 80, statements: 80, branches: 80 },
+    },
+    projects: [
+      { extends: true, test: { name: "unit", include: ["service/test/unit/**/*.test.ts"] } },
+      {
+        extends: true,
+        test: {
+          name: "integration",
+          include: ["service/test/integration/**/*.test.ts"],
+          globalSetup: ["service/test/support/global-setup.ts"],
+        },
+      },
+    ],
+  },
+});
