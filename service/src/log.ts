@@ -22,9 +22,13 @@ export function createLog(config: Pick<Config, "logLevel">, destination?: Destin
     timestamp: stdTimeFunctions.isoTime,
     // Errors are made safe below, before pino's own serializer could see them.
     serializers: { err: (error: unknown) => error },
+    // pino does not run its formatters over what a child logger carries; its redaction does reach that.
+    redact: {
+      paths: ["authorization", "cookie", "token", "accessToken", "secret", "password"],
+      censor: hidden,
+    },
     formatters: {
       level: (label) => ({ level: label }),
-      bindings: scrubEntry,
       log: scrubEntry,
     },
     // The message is no part of the entry that formatters.log sees.

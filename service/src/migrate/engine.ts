@@ -17,6 +17,15 @@ declare const WebAssembly: {
   ): Promise<{ instance: { exports: Record<string, unknown> } }>;
 };
 
+// Where the engine leaves the message of a panic before it traps; without it the message is lost.
+Object.assign(globalThis, {
+  PRISMA_WASM_PANIC_REGISTRY: {
+    set_message(message: string): never {
+      throw new Error(`Prisma's schema engine failed: ${message}`);
+    },
+  },
+});
+
 let loading: Promise<void> | undefined;
 
 /** The binding keeps the instance in a global of its own, so it is made once a process. */
@@ -62,6 +71,9 @@ function wholeScripts(pool: pg.Pool): SqlMigrationAwareDriverAdapterFactory {
     provider: factory.provider,
     adapterName: factory.adapterName,
     connect: async () => whole(await factory.connect()),
-    connectToShadowDb: async () => factory.connectToShadowDb(),
+    // The adapter's own would connect to the pool's database itself, and the engine empties what it is given here.
+    connectToShadowDb: async () => {
+      throw new Error("Migrations are applied without a shadow database.");
+    },
   };
 }

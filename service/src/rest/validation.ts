@@ -23,7 +23,8 @@ export function buildValidatorCompiler(): FastifySchemaCompiler<object> {
   for (const ajv of [typed, textual]) ajvFormats.default(ajv, ["date-time"]);
   // Routes share most of their schemas, and compiling one costs more than a request does.
   const compiled = new Map<string, ReturnType<FastifySchemaCompiler<object>>>();
-  return ({ schema, httpPart }) => {
+  return ({ schema: given, httpPart }) => {
+    const schema = httpPart === "headers" ? withLowerCaseNames(given) : given;
     const ajv = httpPart === "body" ? typed : textual;
     const key = `${httpPart} ${JSON.stringify(schema)}`;
     const known = compiled.get(key);
@@ -39,6 +40,13 @@ export function buildValidatorCompiler(): FastifySchemaCompiler<object> {
     compiled.set(key, validator);
     return validator;
   };
+}
+
+/** Headers arrive with their names in lower case, whatever the description calls them. */
+function withLowerCaseNames(schema: object): object {
+  const { properties = {} } = schema as { properties?: Record<string, unknown> };
+  const entries = Object.entries(properties).map(([name, property]) => [name.toLowerCase(), property]);
+  return { ...schema, properties: Object.fromEntries(entries) };
 }
 
 const bases: Record<string, string> = { querystring: "/query", params: "/params", headers: "/headers" };

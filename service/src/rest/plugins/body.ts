@@ -29,7 +29,9 @@ export function addBodies(app: App): void {
     // A body without required members may be left out altogether.
     const optional =
       request.method === "POST" && !schema.required?.length && schema.minProperties === undefined;
-    if (request.body === undefined && optional) request.body = {};
+    if (request.body !== undefined) return;
+    if (!optional) throw new Refusal("invalid_input", "This request needs a JSON object as its body.");
+    request.body = {};
   });
 }
 

@@ -5,10 +5,13 @@ import { problemType, Refusal, renderProblem } from "../problem.ts";
 
 /** Answers every thrown value, and every address that no route has, as a problem. */
 export function addErrors(app: App): void {
-  const methods = methodsByRoute(app);
+  app.decorate("routeTable", []);
+  app.addHook("onRoute", ({ method, url }) => {
+    for (const one of [method].flat()) app.routeTable.push({ method: one, url });
+  });
   app.setErrorHandler((error, request, reply) => sendProblem(error, request, reply));
   app.setNotFoundHandler((request, reply) => {
-    const allowed = methods(request.url);
+    const allowed = methodsOf(app, request.url);
     const refusal =
       allowed.length === 0
         ? new Refusal(
@@ -42,24 +45,27 @@ function subject(request: FastifyRequest): Record<string, unknown> {
   return { method, route: routeOptions.url, ...(caller && { actorId: caller.actor.id }) };
 }
 
-/** Which methods an address has, by the routes as they are registered. */
-function methodsByRoute(app: App): (url: string) => string[] {
-  const routes: { pattern: RegExp; method: string }[] = [];
-  app.addHook("onRoute", (route) => {
-    if (route.url.includes("*")) return;
-    const pattern = new RegExp(
-      `^${route.url
-        .split("/")
-        .map((part) => (/^:[^:]/.test(part) ? "[^/]+" : escaped(part.replaceAll("::", ":"))))
-        .join("/")}$`,
-    );
-    for (const method of [route.method].flat()) routes.push({ pattern, method });
-  });
-  return (url) => {
-    const address = url.split("?", 1)[0] ?? "";
-    const found = routes.filter(({ pattern }) => pattern.test(address)).map(({ method }) => method);
-    return [...new Set(found)].sort();
-  };
+declare module "fastify" {
+  interface FastifyInstance {
+    /** Every route, in the order of registration. */
+    routeTable: { method: string; url: string }[];
+  }
+}
+
+/** Which methods an address has. */
+function methodsOf(app: App, url: string): string[] {
+  const address = url.split("?", 1)[0] ?? "";
+  const found = app.routeTable.filter(
+    (route) => !route.url.includes("*") && patternOf(route.url).test(address),
+  );
+  return [...new Set(found.map(({ method }) => method))].sort();
+}
+
+function patternOf(url: string): RegExp {
+  const parts = url
+    .split("/")
+    .map((part) => (/^:[^:]/.test(part) ? "[^/]+" : escaped(part.replaceAll("::", ":"))));
+  return new RegExp(`^${parts.join("/")}$`);
 }
 
 function escaped(text: string): string {

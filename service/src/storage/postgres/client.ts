@@ -23,6 +23,8 @@ export function createPool(options: PostgresOptions): pg.Pool {
     application_name: options.applicationName ?? "task-master-pro",
     connectionTimeoutMillis: acquireTimeoutMs,
     keepAlive: true,
+    // For a database that went away without a word: nothing else ends the wait for its answer.
+    query_timeout: options.statementTimeoutMs + acquireTimeoutMs,
     // Set here and not as start-up parameters: those of the connection string would win over them, and a pooler
     // between us and the database refuses those it does not know. The adapter writes dates without their zone.
     onConnect: (client) =>

@@ -16,8 +16,9 @@ export async function openPostgres(options: PostgresOptions): Promise<Storage> {
   const pool = createPool(options);
   const client = createClient(pool);
   const db = database(client);
-  // A transaction holds locks, so it may not outlive several of its statements at their slowest.
-  const limits = { maxWait: acquireTimeoutMs, timeout: options.statementTimeoutMs * 2 };
+  // The pool gives up first: a connection that came to a transaction nobody waits for any more would be lost. And a
+  // transaction holds locks, so it may not go on for longer than a few statements at their slowest.
+  const limits = { maxWait: acquireTimeoutMs * 2, timeout: options.statementTimeoutMs * 2 };
 
   const run = async <T>(
     work: (db: Db) => Promise<T>,

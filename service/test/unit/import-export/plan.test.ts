@@ -8,7 +8,12 @@ const problems = (file: unknown) =>
   plan(file).problems.map(({ pointer, code, fatal }) => `${fatal ? "fatal " : ""}${code} ${pointer}`);
 
 /** A task without anything to complain about. */
-const task = (id: unknown, members: object = {}) => ({ id, title: `Task ${id}`, status: "pending", ...members });
+const task = (id: unknown, members: object = {}) => ({
+  id,
+  title: `Task ${id}`,
+  status: "pending",
+  ...members,
+});
 
 const only = (file: unknown) => {
   const [tag] = plan(file).tags;
@@ -26,7 +31,9 @@ const one = (members: object) => {
 
 const localIds = (file: unknown): string[] => {
   const { tasks } = only(file);
-  return tasks.map(({ parent, segment }) => (parent === null ? segment : `${tasks[parent]?.segment}.${segment}`));
+  return tasks.map(({ parent, segment }) =>
+    parent === null ? segment : `${tasks[parent]?.segment}.${segment}`,
+  );
 };
 
 /** Each edge as "from>to", or "from>raw problem". */
@@ -36,12 +43,18 @@ const edges = (file: unknown, tag = 0): string[] => {
     const { parent, segment } = tasks[index] ?? { parent: null, segment: "?" };
     return parent === null ? segment : `${tasks[parent]?.segment}.${segment}`;
   };
-  return found.map(({ from, to, raw, problem }) => `${name(from)}>${to === null ? `${raw} ${problem}` : name(to)}`);
+  return found.map(
+    ({ from, to, raw, problem }) => `${name(from)}>${to === null ? `${raw} ${problem}` : name(to)}`,
+  );
 };
 
 describe("the file's form", () => {
   it("reads tags, with a list of tasks in them or as one", () => {
-    const read = plan({ a: { tasks: [task(1)], metadata: { created: "x", description: "Of a" } }, b: [task(1)], c: [] });
+    const read = plan({
+      a: { tasks: [task(1)], metadata: { created: "x", description: "Of a" } },
+      b: [task(1)],
+      c: [],
+    });
     expect(read.problems).toEqual([]);
     expect(read.tags.map(({ name, tasks }) => [name, tasks.length])).toEqual([
       ["a", 1],
@@ -126,7 +139,9 @@ describe("the file's form", () => {
     expect(problems("")).toEqual(["fatal empty_file "]);
     expect(problems("{")).toEqual(["fatal malformed_json "]);
     expect(problems('{"a":{"tasks":[],"tasks":[]}}')).toEqual(["fatal duplicate_member /a/tasks"]);
-    expect(problems({ a: { tasks: [task(1, { note: "\0" })] } })).toEqual(["fatal not_storable /a/tasks/0/note"]);
+    expect(problems({ a: { tasks: [task(1, { note: "\0" })] } })).toEqual([
+      "fatal not_storable /a/tasks/0/note",
+    ]);
     expect(problems({ a: { tasks: [task(1), 5] } })).toEqual(["fatal wrong_type /a/tasks/1"]);
     expect(problems({ a: { tasks: [task(1, { subtasks: [null] })] } })).toEqual([
       "fatal wrong_type /a/tasks/0/subtasks/0",
@@ -161,7 +176,15 @@ describe("ids", () => {
   });
 
   it("gives the next free number where an id is missing, unusable or taken", () => {
-    const file = [task(4), { title: "a", status: "done" }, task(3.1), task(null), task("4"), task({ x: 1 }), task("a b")];
+    const file = [
+      task(4),
+      { title: "a", status: "done" },
+      task(3.1),
+      task(null),
+      task("4"),
+      task({ x: 1 }),
+      task("a b"),
+    ];
     expect(problems(file)).toEqual([
       "missing_id /1",
       "unusable_id /2/id",
@@ -191,7 +214,10 @@ describe("ids", () => {
 
   it("lets the next number lie behind the count, and not count on from a timestamp", () => {
     expect(only([task("a"), task("b")]).nextLocalNumber).toBe(3);
-    expect(only([task(1_700_000_000_000), task(2)])).toMatchObject({ nextLocalNumber: 3, tasks: [{ number: null }, {}] });
+    expect(only([task(1_700_000_000_000), task(2)])).toMatchObject({
+      nextLocalNumber: 3,
+      tasks: [{ number: null }, {}],
+    });
     expect(only([]).nextLocalNumber).toBe(1);
   });
 });
@@ -216,13 +242,20 @@ describe("fields", () => {
   it("keeps aside what is no text", () => {
     const { read, problems: found } = one({ details: ["a", "b"], testStrategy: 3 });
     expect(found).toEqual(["wrong_type /master/tasks/0/details", "wrong_type /master/tasks/0/testStrategy"]);
-    expect(read).toMatchObject({ details: "", testStrategy: "", extra: { details: ["a", "b"], testStrategy: 3 } });
+    expect(read).toMatchObject({
+      details: "",
+      testStrategy: "",
+      extra: { details: ["a", "b"], testStrategy: 3 },
+    });
   });
 
-  it.each(["pending", "in-progress", "review", "done", "deferred", "cancelled", "blocked"])("takes status %s", (status) => {
-    const { read, problems: found } = one({ status });
-    expect([read.status, found, read.extra]).toEqual([status, [], {}]);
-  });
+  it.each(["pending", "in-progress", "review", "done", "deferred", "cancelled", "blocked"])(
+    "takes status %s",
+    (status) => {
+      const { read, problems: found } = one({ status });
+      expect([read.status, found, read.extra]).toEqual([status, [], {}]);
+    },
+  );
 
   it("reads completed as done and says so", () => {
     const { read, problems: found, notices } = one({ status: "completed" });
@@ -253,11 +286,31 @@ describe("fields", () => {
 
   it("takes assignee, labels, effort and metadata where they fit, and keeps them aside where not", () => {
     const fit = one({ assignee: "Ada", labels: ["x"], effort: 2.5, actualEffort: 3, metadata: { a: 1 } });
-    expect(fit.read).toMatchObject({ assignee: "Ada", labels: ["x"], effort: 2.5, actualEffort: 3, metadata: { a: 1 }, extra: {} });
-    const odd = { assignee: { name: "Ada" }, labels: ["x", 1], effort: "2h", actualEffort: -1, metadata: [1] };
+    expect(fit.read).toMatchObject({
+      assignee: "Ada",
+      labels: ["x"],
+      effort: 2.5,
+      actualEffort: 3,
+      metadata: { a: 1 },
+      extra: {},
+    });
+    const odd = {
+      assignee: { name: "Ada" },
+      labels: ["x", 1],
+      effort: "2h",
+      actualEffort: -1,
+      metadata: [1],
+    };
     const aside = one(odd);
     expect(aside.problems).toEqual([]);
-    expect(aside.read).toMatchObject({ assignee: null, labels: [], effort: null, actualEffort: null, metadata: {}, extra: odd });
+    expect(aside.read).toMatchObject({
+      assignee: null,
+      labels: [],
+      effort: null,
+      actualEffort: null,
+      metadata: {},
+      extra: odd,
+    });
   });
 
   it("takes the parts of complexity", () => {
@@ -282,7 +335,7 @@ describe("fields", () => {
       ["c", 1],
       ["d", []],
       ["e", "a"],
-      ["f", 12345678901234567890],
+      ["f", Number("12345678901234567890")],
       ["__proto__", { x: 1 }],
     ]);
     expect(tasks[0]?.source.slice(3)).toEqual([
@@ -299,9 +352,17 @@ describe("fields", () => {
 
   it("keeps a third level and subtasks that are no list aside", () => {
     const third = [task(1)];
-    const file = [task(1, { subtasks: [task(1, { subtasks: third }), task(2, { subtasks: [] })] }), task(2, { subtasks: "none" })];
+    const file = [
+      task(1, { subtasks: [task(1, { subtasks: third }), task(2, { subtasks: [] })] }),
+      task(2, { subtasks: "none" }),
+    ];
     expect(problems(file)).toEqual(["too_deep /0/subtasks/0/subtasks", "wrong_type /1/subtasks"]);
-    expect(only(file).tasks.map(({ extra }) => extra)).toEqual([{}, { subtasks: third }, {}, { subtasks: "none" }]);
+    expect(only(file).tasks.map(({ extra }) => extra)).toEqual([
+      {},
+      { subtasks: third },
+      {},
+      { subtasks: "none" },
+    ]);
   });
 });
 
@@ -338,7 +399,9 @@ describe("dependencies", () => {
     const file = [
       task(1),
       task(5),
-      task(2, { subtasks: [task(1), task(2, deps([1])), task(3, deps([5])), task(4, deps(["x"])), task("x")] }),
+      task(2, {
+        subtasks: [task(1), task(2, deps([1])), task(3, deps([5])), task(4, deps(["x"])), task("x")],
+      }),
     ];
     expect(edges(file)).toEqual(["2.2>2.1", "2.3>5", "2.4>2.x"]);
     expect(problems(file)).toEqual(["dependency_ambiguous /2/subtasks/1/dependencies/0"]);
@@ -407,6 +470,10 @@ describe("dependencies", () => {
 });
 
 it("gives the same plan for the same text", () => {
-  const text = JSON.stringify([task(1, { b: 1, a: { y: 1, x: 2 } }), task(1), task(2, { dependencies: [1, 9] })]);
+  const text = JSON.stringify([
+    task(1, { b: 1, a: { y: 1, x: 2 } }),
+    task(1),
+    task(2, { dependencies: [1, 9] }),
+  ]);
   expect(JSON.stringify(plan(text))).toBe(JSON.stringify(plan(text)));
 });

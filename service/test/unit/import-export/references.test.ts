@@ -26,12 +26,24 @@ describe("readReference", () => {
     expect(readReference(json)).toEqual({ parent, segment });
   });
 
-  it.each(["null", "true", "{}", "[1]", "-1", "1.5e-7", '""', '"1,2"', '"1.2.3"', '"."', '"1."', '".1"', '"a b"', `"${"x".repeat(101)}"`])(
-    "finds none in %s",
-    (json) => {
-      expect(readReference(json)).toBeUndefined();
-    },
-  );
+  it.each([
+    "null",
+    "true",
+    "{}",
+    "[1]",
+    "-1",
+    "1.5e-7",
+    '""',
+    '"1,2"',
+    '"1.2.3"',
+    '"."',
+    '"1."',
+    '".1"',
+    '"a b"',
+    `"${"x".repeat(101)}"`,
+  ])("finds none in %s", (json) => {
+    expect(readReference(json)).toBeUndefined();
+  });
 });
 
 describe("readId", () => {

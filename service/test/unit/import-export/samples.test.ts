@@ -5,8 +5,7 @@ import { renderExport } from "../../../src/core/import-export/export.ts";
 import { planImport } from "../../../src/core/import-export/plan.ts";
 import { toExportInput } from "./round-trip.ts";
 
-const folder =
-  process.env["SAMPLES_DIR"] ?? resolve(import.meta.dirname, "../../../../../shared/samples");
+const folder = process.env.SAMPLES_DIR ?? resolve(import.meta.dirname, "../../../../../shared/samples");
 
 /** Tags / tasks / subtasks / edges / edges that cannot hold. */
 const samples: Record<string, [number, number, number, number, number]> = {
@@ -53,7 +52,9 @@ if (existsSync(folder)) {
     });
   });
 } else {
-  console.warn(`Left out: the tests on real files, because there is no folder ${folder}. SAMPLES_DIR names another.`);
+  console.warn(
+    `Left out: the tests on real files, because there is no folder ${folder}. SAMPLES_DIR names another.`,
+  );
   it("has no real files here and says so", () => {
     expect(existsSync(folder)).toBe(false);
   });

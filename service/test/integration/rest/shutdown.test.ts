@@ -1,0 +1,160 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { Agent, request } from "node:http";
+import { fileURLToPath } from "node:url";
+import pg from "pg";
+import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
+import { openTestCore, type TestCore } from "../../support/core.ts";
+import { api } from "./harness.ts";
+
+let test: TestCore;
+let token: string;
+const started: ChildProcess[] = [];
+
+beforeAll(async () => {
+  test = await openTestCore();
+  ({ token } = await test.core.tokens.create(test.owner, { name: "load" }));
+  await test.core.projects.create(test.owner, { key: "LOAD", name: "Load" });
+});
+afterEach(() => {
+  for (const child of started.splice(0)) child.kill("SIGKILL");
+});
+afterAll(() => test.close());
+
+const program = fileURLToPath(new URL("../../../src/bin/cli.ts", import.meta.url));
+
+/** The real program as a process of its own, on a free port. */
+async function startProgram(
+  drainSeconds: number,
+): Promise<{ child: ChildProcess; port: number; output: () => string }> {
+  const child = spawn(process.execPath, [program, "serve"], {
+    env: {
+      PATH: process.env.PATH,
+      DATABASE_URL: test.connectionString,
+      TASKMASTER_SESSION_SECRET: "a secret for tests, of thirty-two bytes or more",
+      TASKMASTER_SHUTDOWN_DRAIN_SECONDS: String(drainSeconds),
+      TASKMASTER_RATE_LIMIT_MAX: "1000000",
+      PORT: "0",
+    },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  started.push(child);
+  let text = "";
+  child.stdout?.on("data", (chunk) => {
+    text += String(chunk);
+  });
+  child.stderr?.on("data", (chunk) => {
+    text += String(chunk);
+  });
+  const until = Date.now() + 20_000;
+  while (Date.now() < until && child.exitCode === null) {
+    const port = /http:\/\/127\.0\.0\.1:(\d+)/.exec(text)?.[1];
+    if (port !== undefined) return { child, port: Number(port), output: () => text };
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error(`the server did not start:\n${text}`);
+}
+
+function send(port: number, agent: Agent, method: string, path: string, body?: unknown): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const sent = request(
+      {
+        port,
+        agent,
+        method,
+        path,
+        headers: {
+          authorization: `Bearer ${token}`,
+          ...(body === undefined ? {} : { "content-type": "application/json" }),
+        },
+      },
+      (response) => {
+        response.resume();
+        response.on("end", () => resolve(response.statusCode ?? 0));
+        response.on("error", reject);
+      },
+    );
+    sent.on("error", reject);
+    sent.end(body === undefined ? undefined : JSON.stringify(body));
+  });
+}
+
+it("loses no request of a load that goes elsewhere once readiness fails", async () => {
+  const { child, port, output } = await startProgram(2);
+  const agent = new Agent({ keepAlive: true, maxSockets: 30 });
+  let ready = true;
+  const made: number[] = [];
+  const lost: unknown[] = [];
+  const worker = async (name: number) => {
+    for (let i = 0; ready; i++) {
+      try {
+        const status = await send(port, agent, "POST", `${api}/projects/LOAD/tags/master/tasks`, {
+          title: `${name}.${i}`,
+        });
+        if (status === 201) made.push(status);
+        else lost.push(status);
+      } catch (error) {
+        lost.push(error);
+      }
+    }
+  };
+  const watcher = async () => {
+    const own = new Agent();
+    while ((await send(port, own, "GET", "/readyz")) === 200)
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    // Nobody hears of it at once.
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    ready = false;
+  };
+  const all = Promise.all([watcher(), ...Array.from({ length: 20 }, (_, i) => worker(i))]);
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  const before = made.length;
+  child.kill("SIGTERM");
+  await all;
+  const [code] = child.exitCode === null ? await once(child, "exit") : [child.exitCode];
+  agent.destroy();
+  expect(lost).toEqual([]);
+  expect(before).toBeGreaterThan(0);
+  expect(made.length).toBeGreaterThan(before);
+  expect(code).toBe(0);
+  expect(output()).toContain('"stopped"');
+  const { tasks } = await test.core.graphs
+    .graph(test.owner, "LOAD", "master")
+    .then(({ nodes }) => ({ tasks: nodes }));
+  expect(tasks).toHaveLength(made.length);
+}, 60_000);
+
+it("finishes the requests that are under way when the drain is over", async () => {
+  const { child, port } = await startProgram(0);
+  const agent = new Agent({ keepAlive: true });
+  // Holds the requests up inside the server until it was told to stop.
+  const blocker = new pg.Client({ connectionString: test.connectionString });
+  await blocker.connect();
+  await blocker.query("BEGIN; LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE");
+  const answers = Array.from({ length: 5 }, (_, i) =>
+    send(port, agent, "POST", `${api}/projects/LOAD/tags/master/tasks`, { title: `held ${i}` }),
+  );
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  child.kill("SIGTERM");
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  expect(child.exitCode).toBeNull();
+  await blocker.query("ROLLBACK");
+  await blocker.end();
+  expect(await Promise.all(answers)).toEqual([201, 201, 201, 201, 201]);
+  const [code] = child.exitCode === null ? await once(child, "exit") : [child.exitCode];
+  expect(code).toBe(0);
+}, 60_000);
+
+it("stops at once at the second signal", async () => {
+  const { child, port } = await startProgram(60);
+  const agent = new Agent({ keepAlive: true });
+  expect(await send(port, agent, "GET", "/readyz")).toBe(200);
+  child.kill("SIGTERM");
+  while ((await send(port, agent, "GET", "/readyz")) !== 503)
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  const stopped = performance.now();
+  child.kill("SIGTERM");
+  const [code] = await once(child, "exit");
+  expect(code).toBe(0);
+  expect(performance.now() - stopped).toBeLessThan(5000);
+}, 60_000);

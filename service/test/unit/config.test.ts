@@ -1,0 +1,162 @@
+import { generateKeyPairSync } from "node:crypto";
+import { describe, expect, it } from "vitest";
+import { ConfigError, describeConfig, loadConfig } from "../../src/config.ts";
+
+const secret = "0123456789abcdef0123456789abcdef";
+
+function faultsOf(env: Record<string, string>): readonly string[] {
+  try {
+    loadConfig(env);
+  } catch (error) {
+    if (error instanceof ConfigError) return error.faults;
+    throw error;
+  }
+  return [];
+}
+
+describe("loadConfig", () => {
+  it("needs nothing: an embedded database, reachable from this machine only", () => {
+    expect(loadConfig({})).toMatchObject({
+      database: { kind: "embedded", directory: "./data", poolSize: 10 },
+      host: "127.0.0.1",
+      port: 3000,
+      logLevel: "info",
+      publicUrl: null,
+      session: { key: null },
+      oidc: null,
+      corsOrigins: [],
+      rateLimit: { max: 600, windowSeconds: 60 },
+      bodyLimitBytes: 1_048_576,
+      importLimitBytes: 16_777_216,
+      trustProxy: false,
+    });
+  });
+
+  it("reads every kind of value, and takes an empty variable for an absent one", () => {
+    const config = loadConfig({
+      DATABASE_URL: "postgres://u:p@db/tasks",
+      TASKMASTER_SESSION_SECRET: secret,
+      PORT: "8080",
+      HOST: "",
+      TASKMASTER_PUBLIC_URL: "https://tasks.example.com/",
+      TASKMASTER_CORS_ORIGINS: "https://a.example, https://b.example",
+      TASKMASTER_TRUST_PROXY: "10.0.0.0/8, 127.0.0.1",
+      TASKMASTER_OIDC_ISSUER: "https://issuer.example",
+      TASKMASTER_OIDC_AUDIENCE: "tasks",
+      TASKMASTER_OIDC_JWKS_URL: "https://issuer.example/keys",
+    });
+    expect(config).toMatchObject({
+      database: { kind: "postgres", url: "postgres://u:p@db/tasks" },
+      session: { key: { algorithm: "HS256", secret } },
+      port: 8080,
+      host: "127.0.0.1",
+      publicUrl: "https://tasks.example.com",
+      corsOrigins: ["https://a.example", "https://b.example"],
+      trustProxy: ["10.0.0.0/8", "127.0.0.1"],
+      oidc: { issuer: "https://issuer.example", audience: "tasks", algorithms: ["RS256", "ES256"] },
+    });
+  });
+
+  it("cannot be changed afterwards", () => {
+    const config = loadConfig({});
+    expect(
+      Object.isFrozen(config) && Object.isFrozen(config.rateLimit) && Object.isFrozen(config.corsOrigins),
+    ).toBe(true);
+  });
+
+  it("names everything that is wrong, missing or unknown in one message, and no secret", () => {
+    const env = {
+      DATABASE_URL: "mysql://u:hunter2@db/tasks",
+      PORT: "99999",
+      LOG_LEVEL: "loud",
+      TASKMASTER_BODY_LIMIT_BYTES: "1.5",
+      TASKMASTER_CORS_ORIGINS: "*",
+      TASKMASTER_OIDC_ISSUER: "https://issuer.example",
+      TASKMASTER_OIDC_ALGORITHMS: "RS256,HS256",
+      TASKMASTER_SESSION_SECRET: "too short to be good",
+      TASKMASTER_RATE_LIMIT_MAXIMUM: "5",
+      TASKMASTER_SOMETHING_ELSE_ENTIRELY: "1",
+    };
+    const message = faultsOf(env).join("\n");
+    for (const name of Object.keys(env)) {
+      if (name !== "TASKMASTER_OIDC_ISSUER") expect(message).toContain(name);
+    }
+    expect(message).toContain("did you mean TASKMASTER_RATE_LIMIT_MAX?");
+    expect(message).toContain("TASKMASTER_OIDC_AUDIENCE, TASKMASTER_OIDC_JWKS_URL are missing");
+    expect(message).not.toContain("too short to be good");
+    expect(message).not.toContain("hunter2");
+    expect(faultsOf(env)).toHaveLength(10);
+  });
+
+  it.each(["HS256", "none", "RS256,none", "rs256"])(
+    "takes only asymmetric algorithms of an issuer, not %s",
+    (algorithms) => {
+      const issuer = {
+        TASKMASTER_OIDC_ISSUER: "https://i",
+        TASKMASTER_OIDC_AUDIENCE: "a",
+        TASKMASTER_OIDC_JWKS_URL: "https://i/k",
+      };
+      expect(faultsOf({ ...issuer, TASKMASTER_OIDC_ALGORITHMS: algorithms })).toHaveLength(1);
+    },
+  );
+
+  it("wants a session key with a database that other processes may share, and says how to make one", () => {
+    expect(faultsOf({ DATABASE_URL: "postgres://db/t" }).join()).toContain("openssl rand -base64 48");
+  });
+
+  it("takes an Ed25519 key, also on one line, and no other key nor both", () => {
+    const pem = (key: { privateKey: { export(options: object): string | Buffer } }) =>
+      String(key.privateKey.export({ type: "pkcs8", format: "pem" }));
+    const edwards = pem(generateKeyPairSync("ed25519"));
+    expect(
+      loadConfig({ TASKMASTER_SESSION_PRIVATE_KEY: edwards.replaceAll("\n", "\\n") }).session.key,
+    ).toMatchObject({
+      algorithm: "EdDSA",
+      privateKey: edwards,
+    });
+    expect(
+      faultsOf({ TASKMASTER_SESSION_PRIVATE_KEY: pem(generateKeyPairSync("rsa", { modulusLength: 2048 })) }),
+    ).toHaveLength(1);
+    expect(faultsOf({ TASKMASTER_SESSION_PRIVATE_KEY: "nonsense" })).toHaveLength(1);
+    expect(
+      faultsOf({ TASKMASTER_SESSION_PRIVATE_KEY: edwards, TASKMASTER_SESSION_SECRET: secret }).join(),
+    ).toContain("only one");
+  });
+
+  it("is not disturbed by what Kubernetes adds for a service called taskmaster", () => {
+    expect(
+      faultsOf({
+        TASKMASTER_SERVICE_HOST: "10.0.0.1",
+        TASKMASTER_SERVICE_PORT_HTTP: "80",
+        TASKMASTER_PORT: "tcp://10.0.0.1:80",
+        TASKMASTER_PORT_80_TCP_ADDR: "10.0.0.1",
+      }),
+    ).toEqual([]);
+  });
+});
+
+describe("describeConfig", () => {
+  it("shows every variable, where it came from, and no secret", () => {
+    const rows = describeConfig(
+      loadConfig({
+        DATABASE_URL: "postgres://u:p%40ss@db/tasks?sslpassword=hush",
+        REDIS_URL: "redis://:hush@cache:6379",
+        TASKMASTER_SESSION_SECRET: secret,
+        PORT: "8080",
+      }),
+    );
+    const row = (name: string) => rows.find(({ variable }) => variable === name);
+    expect(row("PORT")).toMatchObject({ value: "8080", source: "environment" });
+    expect(row("HOST")).toMatchObject({ value: "127.0.0.1", source: "default" });
+    expect(row("DATABASE_URL")?.value).toBe("postgres://u:********@db/tasks?sslpassword=********");
+    expect(row("REDIS_URL")?.value).toBe("redis://:********@cache:6379");
+    expect(row("TASKMASTER_SESSION_SECRET")).toMatchObject({ value: "********", source: "environment" });
+    expect(rows.every(({ description }) => description !== "")).toBe(true);
+    expect(JSON.stringify(rows)).not.toMatch(/hush|p%40ss|0123456789abcdef/);
+  });
+
+  it("says which secret is made by the server itself", () => {
+    const rows = describeConfig(loadConfig({}));
+    expect(rows.find(({ variable }) => variable === "TASKMASTER_SESSION_SECRET")?.source).toBe("generated");
+  });
+});

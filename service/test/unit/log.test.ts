@@ -1,0 +1,46 @@
+import { expect, it } from "vitest";
+import { createLog } from "../../src/log.ts";
+
+function logged(write: (log: ReturnType<typeof createLog>) => void, level: "info" | "warn" = "info"): string {
+  const lines: string[] = [];
+  write(createLog({ logLevel: level }, { write: (line) => void lines.push(line) }));
+  return lines.join("");
+}
+
+it("writes one JSON object a line, with its level and time", () => {
+  const entry = JSON.parse(logged((log) => log.info({ a: 1 }, "hello")));
+  expect(entry).toEqual({ level: "info", time: expect.stringMatching(/^\d{4}-.*Z$/), a: 1, msg: "hello" });
+});
+
+it("keeps silent below its level", () => {
+  expect(logged((log) => log.info("hello"), "warn")).toBe("");
+});
+
+it.each([
+  ["by name", { headers: { Authorization: "hush", cookie: "hush", "set-cookie": ["hush"] } }],
+  ["by name at any depth", { a: [{ b: { accessToken: "hush", clientSecret: "hush", password: "hush" } }] }],
+  ["inside text", { url: "postgres://user:hush@db/x", note: "tmp_hush12345678 eyJhush.eyJhush.hush" }],
+  [
+    "inside errors and their causes",
+    { err: new Error("redis://:hush@x", { cause: new Error("tmp_hush12345678") }) },
+  ],
+  ["on errors", { err: Object.assign(new Error("x"), { config: { headers: { a: "hush" } } }) }],
+])("hides secrets %s", (_where, entry) => {
+  const text = logged((log) => log.info(entry, "done"));
+  expect(text).toContain("done");
+  expect(text).not.toContain("hush");
+});
+
+it("hides secrets in messages and in what a child logger carries", () => {
+  expect(logged((log) => log.info("token tmp_hush12345678"))).not.toContain("hush");
+  expect(logged((log) => log.child({ secret: "hush" }).info("x"))).not.toContain("hush");
+});
+
+it("keeps an error's name, message and stack", () => {
+  const entry = JSON.parse(logged((log) => log.error({ err: new TypeError("broke") }, "failed")));
+  expect(entry.err).toMatchObject({
+    type: "TypeError",
+    message: "broke",
+    stack: expect.stringContaining("log.test.ts"),
+  });
+});
