@@ -5,6 +5,10 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 30_000,
     hookTimeout: 60_000,
+    // Whoever runs the suites one after another adds their counts up from this.
+    ...(process.env.CI === undefined
+      ? {}
+      : { reporters: ["default", "json"], outputFile: { json: "coverage/tests.json" } }),
     coverage: {
       provider: "v8",
       include: ["service/src/**/*.ts"],
@@ -14,6 +18,14 @@ export default defineConfig({
     },
     projects: [
       { extends: true, test: { name: "unit", include: ["service/test/unit/**/*.test.ts"] } },
+      {
+        extends: true,
+        test: {
+          name: "redis",
+          include: ["service/test/redis/**/*.test.ts"],
+          globalSetup: ["service/test/support/global-setup.ts"],
+        },
+      },
       {
         extends: true,
         test: {

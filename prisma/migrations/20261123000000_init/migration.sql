@@ -132,7 +132,7 @@ CREATE TABLE "tasks" (
     "updated_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
     -- Each text is cut, because a tsvector of more than a megabyte would refuse the whole row.
     "search" tsvector GENERATED ALWAYS AS (
-        setweight(to_tsvector('simple', "title"), 'A')
+        setweight(to_tsvector('simple', left("title", 40000)), 'A')
         || setweight(to_tsvector('simple', left("description", 40000)), 'B')
         || setweight(to_tsvector('simple', left("details", 40000)), 'C')
         || setweight(to_tsvector('simple', left("test_strategy", 40000)), 'D')

@@ -5,26 +5,23 @@ export interface InputError {
 }
 
 /** Every way a use case can refuse. The set is closed: each edge maps all of it, and clients may switch on it. */
-export const errorCodes = [
-  "invalid_input",
-  "unauthenticated",
-  "forbidden",
-  "not_found",
-  "already_exists",
-  "conflict",
-  "cycle",
-  "claimed",
-  "stale_fence",
-  "claim_ended",
-  "version_mismatch",
-  "version_required",
-  "idempotency_mismatch",
-  "import_refused",
-  "too_large",
-  "unavailable",
-] as const;
-
-export type ErrorCode = (typeof errorCodes)[number];
+export type ErrorCode =
+  | "invalid_input"
+  | "unauthenticated"
+  | "forbidden"
+  | "not_found"
+  | "already_exists"
+  | "conflict"
+  | "cycle"
+  | "claimed"
+  | "stale_fence"
+  | "claim_ended"
+  | "version_mismatch"
+  | "version_required"
+  | "idempotency_mismatch"
+  | "import_refused"
+  | "too_large"
+  | "unavailable";
 
 export interface AppErrorOptions {
   errors?: InputError[];

@@ -36,14 +36,14 @@ export interface Core {
   check(): Promise<StorageCheck>;
 }
 
-export type { Access, Caller, OidcIdentity, SessionClaims } from "./access/service.ts";
+export type { Access, Caller, SessionClaims } from "./access/service.ts";
 export * from "./agents/schema.ts";
 export * from "./attempts/schema.ts";
 export * from "./claims/schema.ts";
 export * from "./comments/schema.ts";
-export { type Context, type Role, roles, type Scope, scopes } from "./context.ts";
+export { type Context, type Role, roles, scopes } from "./context.ts";
 export * from "./dependencies/schema.ts";
-export { AppError, type ErrorCode, errorCodes, type InputError } from "./errors.ts";
+export { AppError, type ErrorCode, type InputError } from "./errors.ts";
 export * from "./events/schema.ts";
 export * from "./graph/schema.ts";
 export * from "./import-export/schema.ts";

@@ -1,6 +1,13 @@
 import { AppError, notFound } from "./errors.ts";
 import { isUuid } from "./ids.ts";
-import type { ProjectRecord, Repositories, TagRecord, TaskLocator, TaskRecord } from "./storage.ts";
+import type {
+  ProjectRecord,
+  Repositories,
+  TagRecord,
+  TaskLocator,
+  TaskRecord,
+  Transaction,
+} from "./storage.ts";
 import { findUnstorable } from "./text.ts";
 
 /** A UUID, KEY:tag:localId (a tag's name may hold colons, a key and a local id cannot), or a bare local id of `within`. */
@@ -32,6 +39,25 @@ export async function getTask(
   const task = locator && (await tx.tasks.find(locator));
   if (task === undefined) throw taskNotFound(reference);
   return task;
+}
+
+/** The task, read behind the lock on its tag's graph. */
+export async function getTaskLocked(tx: Transaction, reference: string): Promise<TaskRecord> {
+  const found = await getTask(tx, reference);
+  await tx.tags.lockGraphs([found.tagId]);
+  const task = await getTask(tx, found.id);
+  requireTag(task, found.tagId);
+  return task;
+}
+
+/** Refuses a task that left the tag while the lock on it was waited for: its new tag's graph is not locked. */
+export function requireTag(task: TaskRecord, lockedTagId: string): void {
+  if (task.tagId !== lockedTagId) {
+    throw new AppError(
+      "conflict",
+      `Task ${task.localId} was moved to the tag ${task.tag} meanwhile; read it again.`,
+    );
+  }
 }
 
 export function taskNotFound(reference: string): AppError {

@@ -437,7 +437,10 @@ export interface ClaimStore {
   findLocked(id: string): Promise<ClaimRecord | undefined>;
   /** The live claims of a tag, oldest first; keyset [id]. */
   list(tagId: string, keyset: Keyset): Promise<ClaimRecord[]>;
-  /** A live, unexpired claim in the tag whose holder is another than this one. */
+  /**
+   * A live, unexpired claim in the tag whose holder is another than this one. Locks the tag's families first, so that
+   * none is made until the transaction ends.
+   */
   findForeign(tagId: string, holderId: string): Promise<ClaimRecord | undefined>;
   /** Live claims (also expired ones not yet ended) on the task, its parent and its subtasks. */
   liveAround(taskId: string): Promise<ClaimRecord[]>;

@@ -1,7 +1,7 @@
 import type { InputError } from "./errors.ts";
 
 /**
- * The places in a JSON value whose text PostgreSQL cannot hold: NUL, and surrogates without their half. Refused at the
+ * The places in a JSON value that cannot be kept as they are: NUL, surrogates without their half, infinities. Refused at the
  * entrance, because further in they would fail as a database error or come back changed.
  */
 export function findUnstorable(value: unknown): InputError[] {
@@ -12,6 +12,12 @@ export function findUnstorable(value: unknown): InputError[] {
     if (typeof item.value === "string") {
       const fault = faultOf(item.value);
       if (fault !== undefined) errors.push({ pointer: item.pointer, detail: fault });
+    } else if (typeof item.value === "number" && !Number.isFinite(item.value)) {
+      // What JSON text beyond a double's range is read as; it would be stored as null.
+      errors.push({
+        pointer: item.pointer,
+        detail: "The number is too large to be stored; make it smaller.",
+      });
     } else if (typeof item.value === "object" && item.value !== null) {
       for (const [key, member] of Object.entries(item.value)) {
         const pointer = `${item.pointer}/${escapePointer(key)}`;

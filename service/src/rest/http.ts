@@ -80,7 +80,7 @@ export function ifMatch(request: FastifyRequest): number {
   if (tag === null) {
     throw badRequest("/headers/if-match", 'Send exactly one ETag, with its quotes, such as "3".');
   }
-  const version = /^[1-9]\d{0,9}$/.test(tag[2] ?? "") ? Number(tag[2]) : 0;
+  const version = Number(/^([1-9]\d{0,9})(?:\.\d+\.\d+)?$/.exec(tag[2] ?? "")?.[1] ?? 0);
   // Weak tags never match, and a number that no version can have must not reach the database.
   return tag[1] === undefined && version <= 2_147_483_647 ? version : 0;
 }
@@ -92,14 +92,27 @@ export function precondition(request: FastifyRequest): Precondition {
   return fence === undefined ? { version } : { version, fence: Number(fence) };
 }
 
+interface Versioned {
+  version: number;
+  claim?: { fence: number; expiresAt: string } | null;
+}
+
+/**
+ * The version; behind it, for a claimed task, which claim it shows and until when. Claims and heartbeats leave the
+ * version alone, so that a holder's own writes are not refused, but 304 must not hide them.
+ */
+function tagOf({ version, claim }: Versioned): string {
+  return claim ? `"${version}.${claim.fence}.${Date.parse(claim.expiresAt)}"` : `"${version}"`;
+}
+
 /** A resource with a version: its ETag, and 304 when the client has it already (RFC 9110, 13.1.2). */
-export function sendVersioned<T extends { version: number }>(
+export function sendVersioned<T extends Versioned>(
   request: FastifyRequest,
   reply: FastifyReply,
   resource: T,
   selection?: Selection,
 ): FastifyReply {
-  const tag = `"${resource.version}"`;
+  const tag = tagOf(resource);
   reply.header("etag", tag);
   const known = request.headers["if-none-match"];
   if (request.method === "GET" && known !== undefined && matches(known, tag)) return reply.code(304).send();

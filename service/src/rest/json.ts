@@ -1,6 +1,6 @@
 import { type ParseError, parse, printParseErrorCode } from "jsonc-parser";
-import type { InputError } from "../core/index.ts";
-import { escapePointer, findUnstorable } from "../core/text.ts";
+import { escapePointer, findUnstorable, type InputError } from "../core/index.ts";
+
 import { Refusal } from "./problem.ts";
 
 export const maximumDepth = 100;

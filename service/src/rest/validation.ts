@@ -1,8 +1,8 @@
 import { Ajv, type ErrorObject } from "ajv";
 import ajvFormats from "ajv-formats";
 import type { FastifySchemaCompiler } from "fastify";
-import type { InputError } from "../core/index.ts";
-import { escapePointer } from "../core/text.ts";
+import { escapePointer, type InputError } from "../core/index.ts";
+
 import { Refusal } from "./problem.ts";
 
 const common = {

@@ -2,6 +2,7 @@
  * Random task lists for comparing `next` in compatible mode with the peer's recorded answers. A list depends on nothing
  * but its seed: no clock, no Math.random, no host. Changing anything here changes the lists, so record again after it.
  */
+import { createHash } from "node:crypto";
 
 export type Id = number | string;
 
@@ -49,6 +50,8 @@ interface Mood {
   readonly withDependencies: number;
   /** Chance that an edge is drawn to a node that is already done (or looks it), when there is one. */
   readonly preferDone: number;
+  /** True for a short list full of edges that are easily misread, where little else decides the answer. */
+  readonly puzzle?: true;
 }
 
 const EVEN_PRIORITIES: Weights = { low: 1, medium: 1, high: 1, critical: 1 };
@@ -131,6 +134,18 @@ const MOODS: readonly Mood[] = [
     withDependencies: 0.9,
     preferDone: 0,
   },
+  {
+    // Puzzles: a few tasks, edges of every form, and targets that look finished.
+    share: 8,
+    task: { pending: 2, "in-progress": 5, review: 1, done: 3, cancelled: 1 },
+    subtask: { pending: 3, "in-progress": 1, review: 1, done: 3, cancelled: 1 },
+    priorities: { medium: 2, high: 1 },
+    withSubtasks: 0.8,
+    ownPriority: 0.1,
+    withDependencies: 0.8,
+    preferDone: 0.9,
+    puzzle: true,
+  },
 ];
 
 /**
@@ -148,12 +163,13 @@ export function generateGraph(seed: number): TagFile {
   const textDependencies = textIds || random() < 0.3;
   const habits: Habits = {
     textDependencies,
-    targets: random() < 0.3 ? ["done", "review", "cancelled"] : ["done"],
-    outside: random() < 0.3 ? 0.5 : 0,
-    bareTasks: random() < 0.08 ? 0.5 : 0,
+    targets: random() < (mood.puzzle ? 0.5 : 0.2) ? ["done", "review", "cancelled"] : ["done"],
+    outside: random() < (mood.puzzle ? 0.7 : 0.3) ? 0.6 : 0,
+    bareTasks: random() < (mood.puzzle ? 0.35 : 0.03) ? 0.5 : 0,
+    lures: random() < (mood.puzzle ? 0.8 : 0.4) ? 0.6 : 0,
   };
-  const sizes = pick([0, 1, 6, 12, 25], (most) => (most < 6 ? 1 : 8), random);
-  const size = sizes < 6 ? sizes : 2 + Math.floor(random() * (sizes - 1));
+  const most = pick(mood.puzzle ? [5] : [0, 1, 6, 12, 25], (size) => (size < 2 ? 1 : 8), random);
+  const size = most < 2 ? most : 2 + Math.floor(random() * (most - 1));
 
   const ids = drawIds(size, 0.2, random);
   // Edges go only from a later to an earlier place in this order, which keeps them free of cycles whatever the ids are.
@@ -168,8 +184,10 @@ export function generateGraph(seed: number): TagFile {
       title: `Task ${id}`,
       description: `What task ${id} is about`,
       status: draw(mood.task, random),
-      priority: draw(mood.priorities, random),
-      dependencies: targets.map((target) => written(target.name, textDependencies || target.parent !== undefined)),
+      priority: targets.length > 0 && random() < habits.lures ? "critical" : draw(mood.priorities, random),
+      dependencies: targets.map((target) =>
+        written(target.name, textDependencies || target.parent !== undefined),
+      ),
       details: "",
       testStrategy: "",
       subtasks,
@@ -209,6 +227,11 @@ export function hasBareTaskDependency(tag: TagFile): boolean {
   });
 }
 
+/** Sixteen hex digits of a list's SHA-256: what a recorded answer names, so that it is never held against another list. */
+export function fingerprint(graph: TagFile): string {
+  return createHash("sha256").update(JSON.stringify(graph)).digest("hex").slice(0, 16);
+}
+
 /** A node that later ones may depend on; `name` is "3" or "3.1", `parent` the task of a subtask. */
 interface Placed {
   readonly name: string;
@@ -224,6 +247,8 @@ interface Habits {
   /** Chance that a subtask depends on other tasks' subtasks too, or on tasks by a bare number. */
   readonly outside: number;
   readonly bareTasks: number;
+  /** Chance that a node with dependencies is urgent, so that a mistake in reading them changes the answer. */
+  readonly lures: number;
 }
 
 function makeSubtasks(
@@ -236,7 +261,9 @@ function makeSubtasks(
   const ids = drawIds(1 + Math.floor(random() * (random() < 0.15 ? 12 : 6)), 0.1, random);
   const order = random() < 0.7 ? [...ids] : shuffled(ids, random);
   const outside = earlier.filter((node) => node.parent !== undefined);
-  const outsideTasks = earlier.filter((node) => node.parent === undefined && !ids.includes(Number(node.name)));
+  const outsideTasks = earlier.filter(
+    (node) => node.parent === undefined && !ids.includes(Number(node.name)),
+  );
   const made: SubtaskRecord[] = [];
   const siblings: Placed[] = [];
   for (const id of order) {
@@ -260,7 +287,9 @@ function makeSubtasks(
       details: "",
       testStrategy: "",
     };
-    if (random() < mood.ownPriority) {
+    if (dependencies.length > 0 && random() < habits.lures) {
+      subtask.priority = "critical";
+    } else if (random() < mood.ownPriority) {
       subtask.priority = draw(EVEN_PRIORITIES, random);
     }
     if (dependencies.length === 0 && random() < 0.1) {

@@ -60,7 +60,9 @@ export async function openPeer(dir: string | undefined, say: (line: string) => v
   const run = await start("npm", [...npm, `${PEER_PACKAGE}@${PEER_VERSION}`], home, process.env, 15 * 60_000);
   const peer = run.code === 0 ? await findPeer(home) : undefined;
   if (peer === undefined) {
-    throw new Error(`npm install in ${home} failed (exit ${String(run.code)}): ${run.stderr.trim().slice(-2000)}`);
+    throw new Error(
+      `npm install in ${home} failed (exit ${String(run.code)}): ${run.stderr.trim().slice(-2000)}`,
+    );
   }
   return peer;
 }
@@ -75,7 +77,9 @@ async function findPeer(dir: string): Promise<Peer | undefined> {
   }
   const manifest = JSON.parse(text) as { version?: string; bin?: Record<string, string> };
   if (manifest.version !== PEER_VERSION) {
-    throw new Error(`${root} holds version ${String(manifest.version)}, not ${PEER_VERSION}; name another folder`);
+    throw new Error(
+      `${root} holds version ${String(manifest.version)}, not ${PEER_VERSION}; name another folder`,
+    );
   }
   const script = manifest.bin?.["task-master"];
   if (script === undefined) {
@@ -104,11 +108,12 @@ export async function createProject(currentTag = "master"): Promise<PeerProject>
 /**
  * Runs `task-master ARGS` in the project with stdin closed, and resolves whatever the exit code is. The environment is
  * built anew, so no key, token or setting of the caller's reaches the peer; its home and temporary folders lie in the
- * project. With CI and the update switch set, it was seen (strace) to make no network connection at all.
+ * project. With CI or the update switch set it makes no network connection (its system calls were traced); without,
+ * it asks the npm registry for a newer version.
  */
 export function runPeer(peer: Peer, project: PeerProject, args: readonly string[]): Promise<PeerRun> {
   const env: NodeJS.ProcessEnv = {
-    PATH: process.env["PATH"] ?? "",
+    PATH: process.env.PATH ?? "",
     HOME: join(project.dir, "home"),
     USERPROFILE: join(project.dir, "home"),
     TMPDIR: join(project.dir, "tmp"),
@@ -119,6 +124,8 @@ export function runPeer(peer: Peer, project: PeerProject, args: readonly string[
     NO_COLOR: "1",
     CI: "1",
     TASKMASTER_SKIP_AUTO_UPDATE: "1",
+    // Starting is nearly the whole of a call; Node's cache of compiled code takes a sixth off it.
+    NODE_COMPILE_CACHE: join(peer.dir, "compile-cache"),
   };
   return start(process.execPath, [peer.entry, ...args], project.dir, env, CALL_TIMEOUT_MS);
 }
@@ -138,7 +145,11 @@ function start(
     child.stderr.on("data", (chunk: Buffer) => err.push(chunk));
     child.on("error", fail);
     child.on("close", (code) => {
-      done({ code, stdout: Buffer.concat(out).toString("utf8"), stderr: Buffer.concat(err).toString("utf8") });
+      done({
+        code,
+        stdout: Buffer.concat(out).toString("utf8"),
+        stderr: Buffer.concat(err).toString("utf8"),
+      });
     });
   });
 }
@@ -147,23 +158,74 @@ function start(
 export async function askNext(peer: Peer, project: PeerProject, tag: string): Promise<NextAnswer> {
   const run = await runPeer(peer, project, ["next", "--tag", tag, "-f", "json"]);
   const answer = run.code === 0 ? readJson(run.stdout) : undefined;
-  if (!isObject(answer) || answer["tag"] !== tag || !("task" in answer)) {
+  if (!isObject(answer) || answer.tag !== tag || !("task" in answer)) {
     return { error: complaint(run) };
   }
-  const task = answer["task"];
+  const task = answer.task;
   if (task === null) {
     return { next: null };
   }
-  if (!isObject(task) || (typeof task["id"] !== "string" && typeof task["id"] !== "number")) {
+  if (!isObject(task) || (typeof task.id !== "string" && typeof task.id !== "number")) {
     return { error: "the answer names a task without an id" };
   }
-  return { next: String(task["id"]) };
+  return { next: String(task.id) };
+}
+
+/** Asks the peer for the tasks of a tag: how many tasks and subtasks it sees, or its complaint. */
+export async function askList(
+  peer: Peer,
+  project: PeerProject,
+  tag: string,
+): Promise<TagSize | { readonly error: string }> {
+  const run = await runPeer(peer, project, ["list", "--json", "--with-subtasks", "--tag", tag]);
+  const answer = run.code === 0 ? readJson(run.stdout) : undefined;
+  const size = isObject(answer) ? tagsOf({ [tag]: answer.tasks })[0] : undefined;
+  return size ?? { error: complaint(run) };
 }
 
 /** The peer's own words for a failed call: its first line, or its exit code when it said nothing. */
 export function complaint(run: PeerRun): string {
   const lines = `${run.stderr}\n${run.stdout}`.split("\n").map((line) => line.trim());
   return lines.find((line) => line !== "") ?? `exit code ${String(run.code)} and no message`;
+}
+
+/** A tag found in a tasks.json file and the size the file gives it. */
+export interface TagSize {
+  readonly tag: string;
+  readonly tasks: number;
+  readonly subtasks: number;
+}
+
+/**
+ * The tags of a parsed tasks.json in any of its forms: `{"tag": {"tasks": []}}`, `{"tag": []}`, and, as the tag master,
+ * `{"tasks": []}` and a bare list. Keys that hold no task list are no tags.
+ */
+export function tagsOf(file: unknown): TagSize[] {
+  if (Array.isArray(file)) {
+    return [sizeOf("master", file)];
+  }
+  if (!isObject(file)) {
+    return [];
+  }
+  if (Array.isArray(file.tasks)) {
+    return [sizeOf("master", file.tasks)];
+  }
+  return Object.entries(file).flatMap(([tag, value]) => {
+    const tasks = isObject(value) ? value.tasks : value;
+    return Array.isArray(tasks) ? [sizeOf(tag, tasks)] : [];
+  });
+}
+
+/** True for a file in the tagged form, false for the flat one and for what is no tasks.json at all. */
+export function hasTags(file: unknown): boolean {
+  return isObject(file) && !Array.isArray(file.tasks);
+}
+
+function sizeOf(tag: string, tasks: readonly unknown[]): TagSize {
+  const subtasks = tasks.map((task) =>
+    isObject(task) && Array.isArray(task.subtasks) ? task.subtasks.length : 0,
+  );
+  return { tag, tasks: tasks.length, subtasks: subtasks.reduce((sum, count) => sum + count, 0) };
 }
 
 /** Parses JSON, or gives undefined: what the peer prints is not always JSON when something is wrong. */

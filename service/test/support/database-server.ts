@@ -19,7 +19,12 @@ export async function openDatabaseServer(): Promise<DatabaseServer> {
   if (given !== undefined && given !== "") {
     return { url: given, kind: "TEST_DATABASE_URL", stop: async () => {} };
   }
-  return (await openContainer()) ?? (await openEmbeddedServer());
+  // Forced, so that a run that is meant for one kind cannot pass on the other.
+  const kind = process.env.TEST_POSTGRES;
+  if (kind === "embedded") return await openEmbeddedServer();
+  const container = await openContainer();
+  if (container === undefined && kind === "container") throw new Error(`TEST_POSTGRES asks for ${image}`);
+  return container ?? (await openEmbeddedServer());
 }
 
 async function openContainer(): Promise<DatabaseServer | undefined> {

@@ -20,7 +20,7 @@ const replacements: Record<Protection, (tx: Transaction) => Partial<Transaction>
   "compare-and-swap": (tx) => ({
     tasks: { ...tx.tasks, update: (id, change) => tx.tasks.update(id, change, null) },
   }),
-  "idempotency record": (tx) => ({
+  "idempotency record": () => ({
     idempotency: { reserve: async () => undefined, complete: async () => undefined },
   }),
   "owner lock": (tx) => ({ memberships: { ...tx.memberships, countOwnersLocked: async () => 2 } }),

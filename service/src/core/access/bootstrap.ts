@@ -30,7 +30,8 @@ export async function createFirstOwner(
   try {
     const { principal } = await storage.identity.createOrganization({
       organization: { id: newId(), slug: organization, name: organization },
-      owner: { membershipId: newId(), userId: newId(), email, name: email },
+      // In lower case, as a sign-in looks it up.
+      owner: { membershipId: newId(), userId: newId(), email: email.toLowerCase(), name: email },
       event: {
         type: "organization.created",
         projectId: null,

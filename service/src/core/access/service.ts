@@ -96,8 +96,12 @@ export function createAccess({ storage }: Pick<Services, "storage">): Access {
       let user = bound;
       if (user === undefined && email !== null && emailVerified) {
         const invited = await identity.findUser({ email: email.toLowerCase() });
-        // An account that is bound to another identity stays with it, whatever address a token claims.
-        if (invited !== undefined && (await identity.bindUser(invited.id, issuer, subject))) user = invited;
+        if (invited !== undefined) {
+          // An account that is bound to another identity stays with it, whatever address a token claims. Looked up
+          // again, because of two first requests that come at once only one does the binding.
+          await identity.bindUser(invited.id, issuer, subject);
+          user = await identity.findUser({ issuer, subject });
+        }
       }
       if (user === undefined) {
         throw unauthenticated(

@@ -187,16 +187,23 @@ export function createClaims(services: Services): Claims {
     async expire() {
       const expired = await services.storage.upkeep.listExpiredClaims(100);
       let count = 0;
+      const failures: unknown[] = [];
       for (const { organizationId, claimId } of expired) {
-        const ended = await services.storage.transaction(organizationId, async (tx) => {
-          const claim = await tx.claims.findLocked(claimId);
-          // Behind the lock a heartbeat may have come, or another server may have ended it.
-          if (claim === undefined || claim.outcome !== null || !claim.expired) return false;
-          await end(tx, expiry, claim, "expired", "");
-          return true;
-        });
-        if (ended) count += 1;
+        try {
+          const ended = await services.storage.transaction(organizationId, async (tx) => {
+            const claim = await tx.claims.findLocked(claimId);
+            // Behind the lock a heartbeat may have come, or another server may have ended it.
+            if (claim === undefined || claim.outcome !== null || !claim.expired) return false;
+            await end(tx, expiry, claim, "expired", "");
+            return true;
+          });
+          if (ended) count += 1;
+        } catch (error) {
+          // The oldest comes first in every round: one that cannot be ended may not keep all others from it.
+          failures.push(error);
+        }
       }
+      if (failures.length > 0) throw failures[0];
       return count;
     },
   };

@@ -1,10 +1,11 @@
 import { change, record, type Services } from "../change.ts";
 import type { Context } from "../context.ts";
 import { newId } from "../ids.ts";
-import { getTag, getTask } from "../locate.ts";
+import { getTag, getTask, getTaskLocked } from "../locate.ts";
 import { authorize } from "../policy.ts";
 import type { DependencyRecord, Repositories, TaskRecord } from "../storage.ts";
-import { addEdge, removeEdge } from "./edges.ts";
+import { findUnstorable } from "../text.ts";
+import { addEdge, recordEdges, removeEdge } from "./edges.ts";
 import type { FixResult, QuarantinedDependency, TaskDependencies, Validation } from "./schema.ts";
 
 export interface Dependencies {
@@ -42,9 +43,7 @@ export function createDependencies(services: Services): Dependencies {
         ctx,
         { operation: "dependency.add", input: { reference, other } },
         async (tx) => {
-          const found = await getTask(tx, reference);
-          await tx.tags.lockGraphs([found.tagId]);
-          const task = await getTask(tx, found.id);
+          const task = await getTaskLocked(tx, reference);
           const target = await getTask(tx, other, { project: task.project, tag: task.tag });
           await addEdge(tx, ctx, task, target);
           return listOf(tx, task);
@@ -59,9 +58,7 @@ export function createDependencies(services: Services): Dependencies {
         ctx,
         { operation: "dependency.remove", input: { reference, other } },
         async (tx) => {
-          const found = await getTask(tx, reference);
-          await tx.tags.lockGraphs([found.tagId]);
-          const task = await getTask(tx, found.id);
+          const task = await getTaskLocked(tx, reference);
           const target = await getTask(tx, other, { project: task.project, tag: task.tag });
           await removeEdge(tx, ctx, task, target);
         },
@@ -93,7 +90,9 @@ export function createDependencies(services: Services): Dependencies {
             (await tx.dependencies.path(tag.id, target.id, edge.taskId)) === undefined;
           await tx.dependencies.deleteById([edge.id]);
           if (holds) {
+            const task = await getTask(tx, edge.taskId);
             await tx.dependencies.insert([{ ...edge, id: newId(), dependsOnId: target.id, problem: null }]);
+            await recordEdges(tx, ctx, "dependency.added", task, { dependsOn: target.localId });
           }
           (holds ? activated : removed).push(toQuarantined(edge));
         }
@@ -132,7 +131,9 @@ async function targetOf(
 
 function readReference(raw: string): string | undefined {
   const value: unknown = JSON.parse(raw);
-  return typeof value === "string" || typeof value === "number" ? String(value) : undefined;
+  const reference = typeof value === "string" || typeof value === "number" ? String(value) : undefined;
+  // The raw JSON text can spell a character that no task's id holds, and that a query cannot carry.
+  return reference === undefined || findUnstorable(reference).length > 0 ? undefined : reference;
 }
 
 function toQuarantined(edge: DependencyRecord): QuarantinedDependency {

@@ -136,7 +136,8 @@ export function parseJson(source: string): ParsedJson {
 
   const object = (start: number): JsonNode => {
     const members: JsonMember[] = [];
-    const seen = new Set<string>();
+    // Made with the second member: a set for each of a few million small objects fills the memory.
+    let seen: Set<string> | undefined;
     advance();
     while (!at(CLOSE_BRACE)) {
       if (!at(STRING)) {
@@ -147,10 +148,13 @@ export function parseJson(source: string): ParsedJson {
       const end = start + scanner.getTokenLength();
       path.push(key);
       checkStorable(key, "member's name");
-      if (seen.has(key)) {
+      if (members.length > 0) {
+        seen ??= new Set([members[0]?.key ?? key]);
+      }
+      if (seen?.has(key)) {
         report("duplicate_member", "The object has this member twice; only one could be kept.");
       }
-      seen.add(key);
+      seen?.add(key);
       advance();
       if (!at(COLON)) {
         malformed();

@@ -101,6 +101,12 @@ interface EdgeDraft extends PlannedEdge {
   detail: string;
 }
 
+/** Tasks and subtasks that a file may have: a hundred times the largest known, and still within one transaction. */
+const MAX_TASKS = 100_000;
+
+/** Problems, and notices, that a plan lists. A file of 10 MB can have millions, and the list would fill the memory. */
+const MAX_LISTED = 10_000;
+
 /** How many steps of a cycle its problem names. */
 const MAX_NAMED_STEPS = 50;
 
@@ -122,7 +128,19 @@ export function planImport(text: string, options: { defaultTag: string }): Impor
     return plan;
   }
   const context = { text: parsed.text, plan };
-  const drafts = findTags(context, parsed.root, options.defaultTag).map((node) => readTag(context, node));
+  const tags = findTags(context, parsed.root, options.defaultTag);
+  const count = tags.reduce((sum, { list }) => sum + countTasks(list), 0);
+  if (count > MAX_TASKS) {
+    report(
+      context,
+      "too_many_tasks",
+      "",
+      `The file has ${count} tasks and subtasks; ${MAX_TASKS} can be read.`,
+      true,
+    );
+    return plan;
+  }
+  const drafts = tags.map((node) => readTag(context, node));
   // A reference that the own tag does not know is looked for here; tag by tag, a file of many tags would take days.
   const tagOf = new Map<string, string>();
   for (const { node, tasks, nodes } of drafts) {
@@ -134,9 +152,20 @@ export function planImport(text: string, options: { defaultTag: string }): Impor
     });
   }
   plan.tags = drafts.map((draft) => finishTag(context, draft, tagOf));
+  if (plan.problems.length >= MAX_LISTED) {
+    plan.notices.push({ pointer: "", detail: `Only the first ${MAX_LISTED} problems are listed.` });
+  }
   return plan;
 }
 
+function countTasks(list: ArrayNode): number {
+  return list.items.reduce((sum, item) => {
+    const subtasks = item.kind === "object" ? findMember(item, "subtasks") : undefined;
+    return sum + 1 + (subtasks?.kind === "array" ? subtasks.items.length : 0);
+  }, 0);
+}
+
+/** A fatal problem is listed whatever the number of others: it decides whether the file is taken. */
 function report(
   context: Context,
   code: ImportProblemCode,
@@ -144,7 +173,17 @@ function report(
   detail: string,
   fatal = false,
 ): void {
-  context.plan.problems.push({ pointer, code, detail, fatal });
+  const { problems } = context.plan;
+  if (fatal || problems.length < MAX_LISTED) {
+    problems.push({ pointer, code, detail, fatal });
+  }
+}
+
+function notice(context: Context, pointer: string, detail: string): void {
+  const { notices } = context.plan;
+  if (notices.length < MAX_LISTED) {
+    notices.push({ pointer, detail });
+  }
 }
 
 function findMember(node: ObjectNode, key: string): JsonNode | undefined {
@@ -206,7 +245,7 @@ function findTag(context: Context, { key, value }: JsonMember): TagNode | undefi
   const list = value.kind === "array" && isTaskList(value) ? value : tasks;
   if (list?.kind !== "array") {
     if (tasks === undefined) {
-      context.plan.notices.push({ pointer, detail: "This is no tag; it is kept and exported again." });
+      notice(context, pointer, "This is no tag; it is kept and exported again.");
     } else {
       const detail = "This should be a list; quarantine keeps the member without reading a tag from it.";
       report(context, "wrong_type", `${pointer}/tasks`, detail);
@@ -347,7 +386,7 @@ function readSaidId(
   }
   if (readReference(json)?.parent !== null) {
     const detail = `The id repeats the parent's; it is read as subtask ${said} of ${parent}.`;
-    context.plan.notices.push({ pointer: `${pointer}/id`, detail });
+    notice(context, `${pointer}/id`, detail);
   }
   return said;
 }
@@ -394,7 +433,7 @@ function readTask(
       extra.push([key, value]);
     }
     if (reading.notice !== undefined) {
-      context.plan.notices.push({ pointer: `${pointer}/${key}`, detail: reading.notice });
+      notice(context, `${pointer}/${key}`, reading.notice);
     }
     // What goes through jsonb comes back with its members in another order.
     const isStable = reading.aside !== true && (member.kind !== "object" || member.members.length === 0);

@@ -23,6 +23,7 @@ export const importProblemCodes = [
   "duplicate_id",
   "too_deep",
   "empty_file",
+  "too_many_tasks",
   "tag_in_use",
   "invalid_tag_name",
   "dependency_self",

@@ -48,7 +48,7 @@ export function createImportExport(services: Services): ImportExport {
       if (dryRun) {
         const tx = services.storage.reader(ctx.organizationId);
         const project = await getProject(tx, key);
-        return report(await findTagsInUse(tx, project, plan));
+        return report(findTagsInUse(await tx.tags.list(project.id), plan));
       }
       // The digest stands for the file: an idempotency fingerprint need not hold it, and NULs in it are a file's problem.
       const digest = await sha256(text);
@@ -57,10 +57,14 @@ export function createImportExport(services: Services): ImportExport {
         const found = await getProject(tx, key);
         await tx.projects.lock(found.id);
         const project = await getProject(tx, key);
-        const checked = report(await findTagsInUse(tx, project, plan));
+        // Behind their locks: a task made between the look and the import would be mixed in, and its number given again.
+        const named = new Set(plan.tags.map((tag) => tag.name));
+        const present = (await tx.tags.list(project.id)).filter((tag) => named.has(tag.name));
+        const tags = await tx.tags.lockGraphs(present.map((tag) => tag.id));
+        const checked = report(findTagsInUse(tags, plan));
         if (!checked.accepted) throw refused(checked);
         const result = { ...checked, id: newId() };
-        await save(tx, project, plan);
+        await save(tx, project, plan, tags);
         await tx.importRuns.insert({
           id: result.id,
           projectId: project.id,
@@ -121,14 +125,8 @@ function refused(report: ImportReport): AppError {
 }
 
 /** An import fills tags that are new or were never used; it never mixes with what is there. */
-async function findTagsInUse(
-  tx: Repositories,
-  project: ProjectRecord,
-  plan: ImportPlan,
-): Promise<ImportProblem[]> {
-  const used = new Set(
-    (await tx.tags.list(project.id)).filter((tag) => tag.nextLocalNumber > 1).map((tag) => tag.name),
-  );
+function findTagsInUse(tags: TagRecord[], plan: ImportPlan): ImportProblem[] {
+  const used = new Set(tags.filter((tag) => tag.nextLocalNumber > 1).map((tag) => tag.name));
   return plan.tags
     .filter((tag) => used.has(tag.name))
     .map((tag) => ({
@@ -148,10 +146,18 @@ function countTag(tag: PlannedTag): ImportReport["tags"][number] {
   };
 }
 
-async function save(tx: Transaction, project: ProjectRecord, plan: ImportPlan): Promise<void> {
+async function save(
+  tx: Transaction,
+  project: ProjectRecord,
+  plan: ImportPlan,
+  locked: TagRecord[],
+): Promise<void> {
   const source = project.source === null ? plan.source : joinSources(project.source, plan);
   await tx.projects.update(project.id, { source }, project.version);
-  for (const planned of plan.tags) await saveTag(tx, project, planned);
+  for (const planned of plan.tags) {
+    const existing = locked.find((tag) => tag.name === planned.name);
+    await saveTag(tx, project, planned, existing);
+  }
 }
 
 /** A second file into the same project: its members stand behind those of the first, which gives the file its form. */
@@ -161,9 +167,13 @@ function joinSources(first: ProjectSource, second: ImportPlan): ProjectSource {
   return { ...first, form: "tagged", members: [...first.members, ...members] };
 }
 
-async function saveTag(tx: Transaction, project: ProjectRecord, planned: PlannedTag): Promise<void> {
+async function saveTag(
+  tx: Transaction,
+  project: ProjectRecord,
+  planned: PlannedTag,
+  existing: TagRecord | undefined,
+): Promise<void> {
   const { name, description, metadata, source, nextLocalNumber } = planned;
-  const existing = await tx.tags.find(project.id, name);
   const tag =
     existing === undefined
       ? await tx.tags.insert({

@@ -85,6 +85,7 @@ export function createTags(services: Services): Tags {
       authorize(ctx, "tag:write");
       await change(services, ctx, { operation: "tag.delete", input: { key, name, version } }, async (tx) => {
         const { project, tag } = await getTag(tx, key, name);
+        await tx.tags.lockGraphs([tag.id]);
         const held = await tx.claims.findForeign(tag.id, ctx.actor.id);
         if (held !== undefined) {
           throw new AppError(

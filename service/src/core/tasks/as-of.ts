@@ -1,6 +1,20 @@
+import { invalidInput } from "../errors.ts";
 import type { EventType } from "../events/schema.ts";
 import type { JsonObject } from "../schema.ts";
 import type { Task } from "./schema.ts";
+
+/**
+ * The instant that `asOf` names. Before the year 1 and behind 9999, which an offset can reach, the database's clock
+ * never was and its dates are written otherwise.
+ */
+export function readInstant(asOf: string): Date {
+  const instant = new Date(asOf);
+  const year = instant.getUTCFullYear();
+  if (!(year >= 1 && year <= 9999)) {
+    throw invalidInput("/asOf", "That is no instant between the years 1 and 9999 in RFC 3339 form.");
+  }
+  return instant;
+}
 
 /**
  * A task as it was at an instant: the newest state with the later events taken back, newest first. Undefined when it did

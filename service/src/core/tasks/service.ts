@@ -1,16 +1,16 @@
 import { generateKeyBetween } from "fractional-indexing";
 import { change, changesOf, record, type Services, versionMismatch } from "../change.ts";
-import { guardClaim } from "../claims/guard.ts";
+import { claimedBy, guardClaim } from "../claims/guard.ts";
 import type { Context } from "../context.ts";
 import { addEdge, recordEdges, refuseCycle, removeEdge } from "../dependencies/edges.ts";
 import { AppError, invalidInput, notFound } from "../errors.ts";
 import { isUuid, newId } from "../ids.ts";
-import { getProject, getTag, getTask, taskNotFound } from "../locate.ts";
+import { getProject, getTag, getTask, getTaskLocked, requireTag, taskNotFound } from "../locate.ts";
 import type { Page, PageRequest } from "../page.ts";
 import { closePage, openPage } from "../page.ts";
 import { authorize } from "../policy.ts";
 import type { Repositories, TaskChange, TaskFilter, TaskRecord, Transaction } from "../storage.ts";
-import { takeBack } from "./as-of.ts";
+import { readInstant, takeBack } from "./as-of.ts";
 import { mergePatch } from "./merge.ts";
 import type {
   Batch,
@@ -85,11 +85,11 @@ export function createTasks(services: Services): Tasks {
       authorize(ctx, "project:read");
       if (asOf === undefined)
         return toTask(await getTask(services.storage.reader(ctx.organizationId), reference));
+      const instant = readInstant(asOf);
       return services.storage.snapshot(ctx.organizationId, async (tx) => {
         const task = isUuid(reference)
           ? await tx.tasks.find({ id: reference.toLowerCase() })
           : await getTask(tx, reference);
-        const instant = new Date(asOf);
         const id = task?.id ?? reference.toLowerCase();
         const then = takeBack(task && toTask(task), await tx.events.since(id, instant), instant);
         if (then === undefined) {
@@ -218,7 +218,10 @@ async function createIn(tx: Transaction, ctx: Context, place: Place, input: NewT
   if (tag === undefined) throw notFound("tag", place.tag);
   // Read again behind the lock: the parent may have become a subtask, or have gone, while this waited.
   const parent = place.parent === null ? null : await getTask(tx, place.parent);
-  if (parent !== null) requireTopLevel(parent);
+  if (parent !== null) {
+    requireTag(parent, tag.id);
+    requireTopLevel(parent);
+  }
   const number =
     parent === null ? await tx.tags.takeNumbers(tag.id, 1) : await tx.tasks.takeSubtaskNumber(parent.id);
   const { dependencies = [], ...fields } = input;
@@ -337,8 +340,7 @@ async function deleteIn(
   found: TaskRecord,
   precondition: Precondition,
 ): Promise<void> {
-  await tx.tags.lockGraphs([found.tagId]);
-  const task = await getTask(tx, found.id);
+  const task = await getTaskLocked(tx, found.id);
   if (task.version !== precondition.version)
     throw versionMismatch("task", precondition.version, task.version);
   await guardClaim(tx, ctx, task, precondition.fence, true);
@@ -391,6 +393,7 @@ async function moveIn(
   const to = input.tag === undefined ? undefined : (await getTag(tx, found.project, input.tag)).tag;
   const [...tags] = await tx.tags.lockGraphs([...new Set([found.tagId, to?.id ?? found.tagId])]);
   const task = await getTask(tx, found.id);
+  requireTag(task, found.tagId);
   const target = tags.find((tag) => tag.id === (to?.id ?? task.tagId));
   if (target === undefined) throw notFound("tag", input.tag ?? task.tag);
   if (task.version !== precondition.version)
@@ -398,6 +401,7 @@ async function moveIn(
   await guardClaim(tx, ctx, task, precondition.fence, true);
 
   const parentId = await parentAfterMove(tx, task, input, target.id, target.name);
+  if (parentId !== null && parentId !== task.parent) await refuseTwoHolders(tx, task, parentId);
   const subtasks = await allSubtasks(tx, task);
   if (target.id !== task.tagId) await refuseCutEdges(tx, task, subtasks);
   const renumbered = target.id !== task.tagId || parentId !== task.parent;
@@ -409,7 +413,10 @@ async function moveIn(
       parentId,
     }),
   };
+  // As they are while they still name the task's old local id. A move to another tag has none.
+  const dependents: TaskRecord[] = [];
   if (renumbered) {
+    for (const { id } of await tx.dependencies.dependents(task.id)) dependents.push(await getTask(tx, id));
     const number =
       parentId === null
         ? await tx.tags.takeNumbers(target.id, 1)
@@ -419,8 +426,14 @@ async function moveIn(
   const after = await tx.tasks.update(task.id, change, precondition.version);
   if (after === undefined) throw await stale(tx, task, precondition.version);
   await recordMove(tx, ctx, task, after);
-  if (renumbered) {
-    for (const before of subtasks) await recordMove(tx, ctx, before, await getTask(tx, before.id));
+  if (target.id !== task.tagId) {
+    // They went along, and show another tag and local id now: who has seen them before must look again.
+    for (const before of subtasks) {
+      const moved = await tx.tasks.update(before.id, {}, null);
+      if (moved !== undefined) await recordMove(tx, ctx, before, moved);
+    }
+  } else if (renumbered) {
+    for (const before of dependents) await recordRenumbering(tx, ctx, before, task.localId);
   }
   return after;
 }
@@ -450,6 +463,20 @@ async function parentAfterMove(
   // The parent waits for its subtasks, so the new place is an edge like any other.
   await refuseCycle(tx, parent, task);
   return parent.id;
+}
+
+/**
+ * A claim covers the task with its subtasks, so a task with a holder cannot come under a parent that has another one.
+ * Behind the new parent's lock, so that no claim is made on it in between.
+ */
+async function refuseTwoHolders(tx: Transaction, task: TaskRecord, parentId: string): Promise<void> {
+  await tx.claims.lockFamily(parentId, true);
+  const live = (await tx.claims.liveAround(parentId)).filter((claim) => !claim.expired);
+  const held = (await tx.claims.liveAround(task.id)).find(
+    (claim) => !claim.expired && claim.task === task.id,
+  );
+  const other = live.find((claim) => claim.task === parentId && claim.holder.id !== held?.holder.id);
+  if (held !== undefined && other !== undefined) throw claimedBy(other);
 }
 
 /** Dependencies do not cross tags, and silently dropping them would make tasks ready that are not. */
@@ -486,7 +513,7 @@ async function rankAfterMove(
   }
   const pointer = input.before === undefined ? "/after" : "/before";
   const sibling = await getTask(tx, reference, to);
-  if (sibling.id === task.id) return task.rank;
+  if (sibling.id === task.id && to.tagId === task.tagId && to.parentId === task.parent) return task.rank;
   if (sibling.tagId !== to.tagId || sibling.parent !== to.parentId) {
     throw invalidInput(
       pointer,
@@ -506,8 +533,9 @@ async function recordMove(
   before: TaskRecord,
   after: TaskRecord,
 ): Promise<void> {
-  const { tag, parent, localId, rank, version, updatedAt } = after;
-  const changes = changesOf<Task>(toTask(before), { tag, parent, localId, rank, version, updatedAt });
+  const { tag, parent, localId, rank, dependencies, version, updatedAt } = after;
+  const now = { tag, parent, localId, rank, dependencies, version, updatedAt };
+  const changes = changesOf<Task>(toTask(before), now);
   await record(
     tx,
     ctx,
@@ -515,6 +543,19 @@ async function recordMove(
     { projectId: after.projectId, taskId: after.id },
     { tag, localId, changes },
   );
+}
+
+/** A task shows the local ids of what it waits for, so it has changed when one of them has. */
+async function recordRenumbering(
+  tx: Transaction,
+  ctx: Context,
+  before: TaskRecord,
+  renumbered: string,
+): Promise<void> {
+  const after = await tx.tasks.update(before.id, {}, null);
+  if (after === undefined) return;
+  const changes = changesOf<Task>(before, { dependencies: after.dependencies });
+  await recordUpdate(tx, ctx, before, after, changes, { cause: `task ${renumbered} was moved` });
 }
 
 async function runOperation(
@@ -531,7 +572,13 @@ async function runOperation(
       throw invalidInput("", `No earlier operation of the batch has the name ${reference.slice(1)}.`);
     return id;
   };
-  const get = (reference: string) => getTask(tx, resolve(reference), place);
+  const get = async (reference: string): Promise<TaskRecord> => {
+    const task = await getTask(tx, resolve(reference), place);
+    // The lock that the batch holds is on its own tag's graph only.
+    if (task.tagId !== place.tagId)
+      throw invalidInput("", `Task ${reference} is not in the tag ${place.tag}, which the batch changes.`);
+    return task;
+  };
   switch (operation.op) {
     case "create": {
       const parent = operation.parent === undefined ? null : (await get(operation.parent)).id;

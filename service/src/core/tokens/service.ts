@@ -53,7 +53,9 @@ export function createTokens(services: Services): Tokens {
           `A token can have at most your own scopes, and you lack ${excess.join(", ")}.`,
         );
       }
-      return change(services, ctx, { operation: "token.create", input, secret: true }, async (tx) => {
+      // With the scopes that it comes to, or a repeat under a lesser token would be given the greater one's.
+      const wanted = { operation: "token.create", input: { ...input, scopes }, secret: true };
+      return change(services, ctx, wanted, async (tx) => {
         const token = newToken();
         const stored = await tx.tokens.insert({
           id: newId(),

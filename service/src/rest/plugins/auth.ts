@@ -1,10 +1,10 @@
+import { randomUUID } from "node:crypto";
 import jwt from "@fastify/jwt";
 import type { FastifyRequest } from "fastify";
 import { createRemoteJWKSet, decodeJwt, errors as joseErrors, jwtVerify } from "jose";
 import { type Static, Type } from "typebox";
 import { Compile } from "typebox/compile";
 import type { OidcConfig, SessionKey } from "../../config.ts";
-import { newId } from "../../core/ids.ts";
 import { AppError, type Caller, type Core, ScopeSchema, type SessionClaims, Uuid } from "../../core/index.ts";
 import type { App } from "../http.ts";
 import { Refusal } from "../problem.ts";
@@ -83,7 +83,7 @@ export async function addAuthentication(app: App, options: AuthenticationOptions
       scopes: [...claims.scopes],
       iat: issuedAt,
       exp: expires,
-      jti: newId(),
+      jti: randomUUID(),
     });
     return { token, expiresAt: new Date(expires * 1000).toISOString() };
   });

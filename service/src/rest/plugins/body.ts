@@ -1,8 +1,15 @@
 import type { FastifyRequest } from "fastify";
-import { findUnstorable } from "../../core/text.ts";
+import { findUnstorable } from "../../core/index.ts";
 import type { App } from "../http.ts";
 import { decodeUtf8, readJson } from "../json.ts";
 import { Refusal } from "../problem.ts";
+
+interface BodySchema {
+  required?: string[];
+  minProperties?: number;
+  /** Set where the body is not read as JSON here. */
+  content?: object;
+}
 
 /** Takes JSON bodies, and refuses text anywhere in a request that could not be stored. */
 export function addBodies(app: App): void {
@@ -19,17 +26,15 @@ export function addBodies(app: App): void {
 
   app.addHook("preValidation", async (request) => {
     refuseAddress(request);
-    const schema = request.routeOptions.schema?.body as
-      | { required?: string[]; minProperties?: number }
-      | undefined;
+    const schema = request.routeOptions.schema?.body as BodySchema | undefined;
     if (schema === undefined) {
       if (request.body === undefined || request.is404) return;
       throw new Refusal("invalid_input", "This request takes no body; leave it out.");
     }
+    if (request.body !== undefined || schema.content !== undefined) return;
     // A body without required members may be left out altogether.
     const optional =
       request.method === "POST" && !schema.required?.length && schema.minProperties === undefined;
-    if (request.body !== undefined) return;
     if (!optional) throw new Refusal("invalid_input", "This request needs a JSON object as its body.");
     request.body = {};
   });

@@ -6,8 +6,15 @@ import { type App, prefix } from "../http.ts";
 import { Problem, type ProblemCode, problemType, Refusal, statusOf } from "../problem.ts";
 import { noContentPolicy } from "./security.ts";
 
-const always: ProblemCode[] = ["malformed_request", "rate_limited", "internal_error", "unavailable"];
-const authenticated: ProblemCode[] = ["unauthenticated", "forbidden"];
+const always: ProblemCode[] = [
+  "malformed_request",
+  "unauthenticated",
+  "forbidden",
+  "rate_limited",
+  "internal_error",
+  "unavailable",
+];
+const ofBodies: ProblemCode[] = ["invalid_input", "too_large", "unsupported_media_type"];
 
 /** Collects the routes registered from here on for the description of the API. */
 export async function addDescription(app: App, config: Config, version: string): Promise<void> {
@@ -37,11 +44,14 @@ export async function addDescription(app: App, config: Config, version: string):
       tags,
     },
     transform: ({ schema, url, route }) => {
-      const own = route.config?.problems ?? [];
-      const codes = url.startsWith(prefix) ? [...always, ...authenticated, ...own] : [];
+      const codes = url.startsWith(prefix) ? problemsOf(schema, route.config?.problems ?? []) : [];
       const response = { ...(schema?.response as object | undefined), ...problemResponses(codes) };
       return {
-        schema: { ...schema, response: route.config?.selectable ? partial(response) : response },
+        schema: {
+          ...schema,
+          ...(schema?.headers === undefined ? {} : { headers: withRequiredVersion(schema.headers) }),
+          response: route.config?.selectable ? partial(response) : response,
+        },
         url,
       };
     },
@@ -49,7 +59,7 @@ export async function addDescription(app: App, config: Config, version: string):
       if (!("openapiObject" in document)) throw new Error("The description is not in OpenAPI's form.");
       const { paths, components, ...rest } = document.openapiObject;
       const schemas: Record<string, unknown> = {};
-      const hoisted = hoist(paths, schemas);
+      const hoisted = hoist(describeAnswers(paths ?? {}), schemas);
       return {
         ...rest,
         paths: hoisted,
@@ -72,6 +82,44 @@ const tags = [
   ["comments", "What people and agents say about a task."],
   ["health", "For the platform that runs the server."],
 ].map(([name = "", description = ""]) => ({ name, description }));
+
+function problemsOf(
+  schema: { body?: unknown; headers?: unknown } | undefined,
+  own: ProblemCode[],
+): ProblemCode[] {
+  const bodies = schema?.body === undefined ? [] : ofBodies;
+  const repeats: ProblemCode[] = hasHeader(schema?.headers, "Idempotency-Key")
+    ? ["idempotency_mismatch"]
+    : [];
+  return [...new Set([...always, ...bodies, ...repeats, ...own])];
+}
+
+function hasHeader(headers: unknown, name: string): boolean {
+  return isObject(headers) && isObject(headers.properties) && name in headers.properties;
+}
+
+/** The route itself does not demand it by its schema, since its absence has an answer of its own, 428. */
+function withRequiredVersion(headers: unknown): unknown {
+  return isObject(headers) && hasHeader(headers, "If-Match")
+    ? { ...headers, required: ["If-Match"] }
+    : headers;
+}
+
+/** An answer says what its operation is for, where it has no better words. */
+function describeAnswers(paths: object): object {
+  const described = structuredClone(paths) as Record<string, Record<string, Operation>>;
+  for (const operation of Object.values(described).flatMap((methods) => Object.values(methods))) {
+    for (const response of Object.values(operation.responses)) {
+      if (response.description === "Default Response") response.description = operation.summary;
+    }
+  }
+  return described;
+}
+
+interface Operation {
+  summary: string;
+  responses: Record<string, { description: string }>;
+}
 
 function problemResponses(codes: ProblemCode[]): Record<string, unknown> {
   const byStatus = Map.groupBy(codes, (code) => statusOf(code));

@@ -12,7 +12,11 @@ export type Limiter = (request: FastifyRequest, reply: FastifyReply) => Promise<
 /** Counts the requests of each token, in Redis when there is one; without an answer from it nobody is held up. */
 export async function addRateLimit(app: App, config: Config, log: Logger): Promise<Limiter> {
   const redis = config.redisUrl === null ? undefined : openRedis(config.redisUrl, log);
-  if (redis !== undefined) app.addHook("onClose", () => redis.disconnect());
+  if (redis !== undefined) {
+    // Requests that come while the connection is being made would go uncounted.
+    app.addHook("onReady", () => firstAnswer(redis));
+    app.addHook("onClose", () => redis.disconnect());
+  }
   await app.register(rateLimit, {
     global: false,
     skipOnError: true,
@@ -54,7 +58,8 @@ function openRedis(url: string, log: Logger): Redis {
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,
     connectTimeout: 1000,
-    commandTimeout: 300,
+    // Long enough that a busy moment of this process does not pass for a Redis that is away.
+    commandTimeout: 1000,
     retryStrategy: (attempt) => Math.min(attempt * 200, 5000),
   });
   let reachable = true;
@@ -69,6 +74,15 @@ function openRedis(url: string, log: Logger): Redis {
     reachable = true;
   });
   return redis;
+}
+
+/** Resolves when Redis is there, or when the first attempt has failed: a start does not depend on it. */
+function firstAnswer(redis: Redis): Promise<void> {
+  return new Promise((resolve) => {
+    if (redis.status === "ready") resolve();
+    redis.once("ready", () => resolve());
+    redis.once("error", () => resolve());
+  });
 }
 
 const floodWindowMs = 60_000;

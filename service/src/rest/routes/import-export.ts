@@ -55,6 +55,9 @@ export const importExportRoutes: FastifyPluginAsyncTypebox<Edge & { limitBytes: 
         ...operation("exportTasks", "projects", "The project as a tasks.json file"),
         params: ProjectParams,
         querystring: ExportQuery,
+        response: {
+          200: { content: { "application/json": { schema: { description: "The text of the file." } } } },
+        },
       },
     },
     async (request, reply) => {

@@ -40,10 +40,10 @@ export function createClaimStore(db: Db, organizationId: string): ClaimStore {
       const locked = await db.query(sql`
         SELECT id FROM tasks WHERE id = ${root}::uuid AND organization_id = ${organizationId}::uuid
         FOR NO KEY UPDATE ${wait ? sql`` : sql`SKIP LOCKED`}`);
-      if (locked.length === 0) return false;
-      // While we waited the task may have become another's subtask: then it is that one's family.
+      if (locked.length === 0 && !wait) return false;
+      // While we waited the task may have become another's subtask, or its parent have gone without it.
       const now = await rootOf(taskId);
-      if (now === root) return true;
+      if (now === root) return locked.length > 0;
       root = now;
     }
     return false;
@@ -69,6 +69,12 @@ export function createClaimStore(db: Db, organizationId: string): ClaimStore {
     },
 
     async findForeign(tagId, holderId) {
+      await db.query(sql`
+        SELECT count(*)::int FROM (
+          SELECT id FROM tasks
+          WHERE tag_id = ${tagId}::uuid AND organization_id = ${organizationId}::uuid AND parent_id IS NULL
+          ORDER BY id FOR NO KEY UPDATE
+        ) locked`);
       return first(
         await db.query<ClaimRecord>(sql`
           SELECT ${columns} FROM ${source}

@@ -105,8 +105,12 @@ function translated(error: unknown): unknown {
   if (sqlState === "57014") {
     return new AppError("unavailable", "The database took too long for it; try again.", options);
   }
-  if (sqlState === "22P02" || sqlState === "22003") {
+  // Class 22 is "data exception"; 54 a value beyond what the database can hold, such as a row too large for an index.
+  if (sqlState.startsWith("22")) {
     return new AppError("invalid_input", "A value has another form than it must have.", options);
+  }
+  if (sqlState.startsWith("54")) {
+    return new AppError("invalid_input", "A value is larger than can be stored; make it smaller.", options);
   }
   if (isOutage(sqlState))
     return new AppError("unavailable", "The database cannot be reached; try again.", options);
@@ -115,7 +119,9 @@ function translated(error: unknown): unknown {
 
 /** Whether the database gave up on a transaction that may well succeed when it is run again. */
 export function isRetryable(error: unknown): boolean {
-  const origin = error instanceof AppError ? error.cause : error;
+  let origin = error;
+  // More than one deep where a use case says in its own words which part of it failed.
+  while (origin instanceof AppError) origin = origin.cause;
   return isGivenUp(read(origin)?.sqlState ?? "");
 }
 

@@ -22,7 +22,7 @@ let otherRsa: Awaited<ReturnType<typeof generateKeyPair>>;
 beforeAll(async () => {
   rsa = await generateKeyPair("RS256", { extractable: true });
   otherRsa = await generateKeyPair("RS256", { extractable: true });
-  const jwk = { ...(await exportJWK(rsa.publicKey)), kid: "one", alg: "RS256", use: "sig" };
+  const jwk = { ...(await exportJWK(rsa.publicKey)), kid: "one", use: "sig" };
   jwks = createServer((_request, response) => {
     response.writeHead(jwksUp ? 200 : 500, { "content-type": "application/json" });
     response.end(JSON.stringify({ keys: [jwk] }));

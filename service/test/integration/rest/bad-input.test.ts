@@ -295,6 +295,12 @@ describe("an import", () => {
     });
   });
 
+  it("of no body at all is refused", async () => {
+    const answer = await test.call("POST", url());
+    expectProblem(answer, { status: 422, code: "import_refused" });
+    expect(answer.text).toContain("empty_file");
+  });
+
   it("of no UTF-8 or another type is refused", async () => {
     expectProblem(await test.call("POST", url(), { raw: Buffer.from([0xff, 0xfe]) }), {
       status: 400,

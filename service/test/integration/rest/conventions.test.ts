@@ -80,6 +80,30 @@ describe("versions", () => {
     expect(code(await test.call("GET", url))).toEqual([404, "not_found"]);
   });
 
+  it("do not hide a claim, its renewal or its end behind 304, and stand for the version all the while", async () => {
+    const task = (
+      await test.call<Task>("POST", `${tag}/tasks`, { body: { title: "held", status: "in-progress" } })
+    ).body;
+    const url = `${api}/tasks/${task.id}`;
+    const claim = await test.call<{ id: string; fence: number }>("POST", `${url}/claims`);
+    const { id, fence } = claim.body;
+    let tagSeen = `"${task.version}"`;
+    const changedSince = async () => {
+      const answer = await test.call("GET", url, { headers: { "if-none-match": tagSeen } });
+      if (answer.status === 200) tagSeen = String(answer.headers.etag);
+      return answer.status;
+    };
+    expect([await changedSince(), await changedSince()]).toEqual([200, 304]);
+    await test.call("POST", `${api}/claims/${id}/heartbeat`, { body: { fence, ttlSeconds: 5000 } });
+    expect([await changedSince(), await changedSince()]).toEqual([200, 304]);
+    const headers = { "if-match": tagSeen, "claim-fence": String(fence) };
+    expect((await test.call("PATCH", url, { body: { title: "mine" }, headers })).status).toBe(200);
+    expect((await test.call("PATCH", url, { body: { title: "again" }, headers })).status).toBe(412);
+    expect(await changedSince()).toBe(200);
+    await test.call("POST", `${api}/claims/${id}/release`, { body: { fence } });
+    expect([await changedSince(), await changedSince()]).toEqual([200, 304]);
+  });
+
   it("let one of many changes of the same version through", async () => {
     const task = (await test.call<Task>("POST", `${tag}/tasks`, { body: { title: "race" } })).body;
     const answers = await Promise.all(

@@ -236,6 +236,13 @@ describe("the description", () => {
         }
       }
     }
+    const change = body.paths[`${api}/tasks/{id}`]?.patch;
+    expect(Object.keys(change?.responses ?? {})).toEqual(
+      expect.arrayContaining(["200", "409", "412", "415", "422", "428"]),
+    );
+    expect(change?.parameters).toContainEqual(
+      expect.objectContaining({ name: "If-Match", in: "header", required: true }),
+    );
     expect(Object.keys(body.components.schemas)).toEqual(
       expect.arrayContaining(["Problem", "Task", "NewTask", "Claim"]),
     );
@@ -269,7 +276,10 @@ interface Description {
   openapi: string;
   paths: Record<
     string,
-    Record<string, { operationId: string; responses: Record<string, { content: unknown }> }>
+    Record<
+      string,
+      { operationId: string; parameters: unknown[]; responses: Record<string, { content: unknown }> }
+    >
   >;
   components: { schemas: Record<string, unknown>; securitySchemes: Record<string, unknown> };
 }

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Context, type Role, roles } from "../../../src/core/index.ts";
-import { allows } from "../../../src/core/policy.ts";
+import { type Context, type Role, roles, scopes } from "../../../src/core/index.ts";
+import { allows, type Permission, permissions } from "../../../src/core/policy.ts";
 import { buildWorld, cases, type World } from "./cases.ts";
 import {
   addMembers,
@@ -57,6 +57,60 @@ describe("every route", () => {
       expect(answer.headers["www-authenticate"]).toMatch(/^Bearer/);
     }
   });
+});
+
+/** Written out a second time, so that a wider policy is a decision and no slip. */
+const withheld: Record<Role, Permission[]> = {
+  owner: [],
+  admin: [],
+  member: [
+    "organization:update",
+    "member:write",
+    "agent:write",
+    "token:any",
+    "project:delete",
+    "comment:any",
+    "claim:any",
+    "audit:read",
+  ],
+  agent: [
+    "organization:create",
+    "organization:update",
+    "member:write",
+    "agent:write",
+    "token:own",
+    "token:any",
+    "project:create",
+    "project:update",
+    "project:delete",
+    "tag:write",
+    "comment:any",
+    "claim:any",
+    "import",
+    "audit:read",
+  ],
+  viewer: [
+    "organization:update",
+    "member:write",
+    "agent:write",
+    "token:any",
+    "project:create",
+    "project:update",
+    "project:delete",
+    "tag:write",
+    "task:write",
+    "comment:write",
+    "comment:any",
+    "claim",
+    "claim:any",
+    "import",
+    "audit:read",
+  ],
+};
+
+it.each([...roles])("the policy withholds from %s what it should", (role) => {
+  const all = Object.keys(permissions) as Permission[];
+  expect(all.filter((permission) => !allows({ role, scopes }, permission))).toEqual(withheld[role]);
 });
 
 describe.each([...roles])("as %s", (role) => {

@@ -149,6 +149,21 @@ describe("the file's form", () => {
   });
 });
 
+describe("a file made to fill the memory", () => {
+  it("is refused for its number of tasks", () => {
+    const read = plan(`{"a":[${"{},".repeat(60_000)}{"id":1,"subtasks":[${"{},".repeat(50_000)}{}]}]}`);
+    expect(read.problems).toMatchObject([{ code: "too_many_tasks", fatal: true }]);
+    expect(read.tags).toEqual([]);
+  });
+
+  it("has only its first problems listed, and every one that decides", () => {
+    const read = plan([...Array.from({ length: 6000 }, () => ({ id: 1 })), null]);
+    expect(read.problems.length).toBe(10_000);
+    expect(read.problems.filter(({ fatal }) => fatal).map(({ pointer }) => pointer)).toEqual(["/6000"]);
+    expect(read.notices.map(({ pointer }) => pointer)).toEqual([""]);
+  });
+});
+
 describe("ids", () => {
   it("takes numbers, numeric strings and slugs in one file", () => {
     const file = [task(2), task("7"), task("로그인-page_1"), task(0)];
