@@ -1,13 +1,17 @@
 import type { InputError } from "./errors.ts";
 
+/** More than any edge lets through in a body; far less than recursion, here and in the database, can follow. */
+const maximumDepth = 200;
+
 /**
- * The places in a JSON value that cannot be kept as they are: NUL, surrogates without their half, infinities. Refused at the
+ * The places in a JSON value that cannot be kept as they are: NUL, surrogates without their half, infinities, and
+ * what is nested too deep. Refused at the
  * entrance, because further in they would fail as a database error or come back changed.
  */
 export function findUnstorable(value: unknown): InputError[] {
   const errors: InputError[] = [];
   // A stack of its own, since recursion would overflow on the deep input that this is to refuse.
-  const open: { value: unknown; pointer: string }[] = [{ value, pointer: "" }];
+  const open: { value: unknown; pointer: string; depth: number }[] = [{ value, pointer: "", depth: 0 }];
   for (let item = open.pop(); item !== undefined && errors.length < 20; item = open.pop()) {
     if (typeof item.value === "string") {
       const fault = faultOf(item.value);
@@ -19,12 +23,19 @@ export function findUnstorable(value: unknown): InputError[] {
         detail: "The number is too large to be stored; make it smaller.",
       });
     } else if (typeof item.value === "object" && item.value !== null) {
+      if (item.depth === maximumDepth) {
+        errors.push({
+          pointer: item.pointer,
+          detail: `Nested deeper than ${maximumDepth} levels; make it flatter.`,
+        });
+        continue;
+      }
       for (const [key, member] of Object.entries(item.value)) {
         const pointer = `${item.pointer}/${escapePointer(key)}`;
         const fault = faultOf(key);
         if (fault !== undefined)
           errors.push({ pointer: pointer.toWellFormed(), detail: `In the member's name: ${fault}` });
-        open.push({ value: member, pointer });
+        open.push({ value: member, pointer, depth: item.depth + 1 });
       }
     }
   }

@@ -27,13 +27,14 @@ export function takeBack(
 ): Task | undefined {
   let task = current;
   for (const { type, data } of later) {
+    const changes = (data.changes ?? {}) as Record<string, [unknown, unknown]>;
+    // An event is written a moment after the change that it tells of, and whoever asks goes by the task's own times.
+    if (changes.updatedAt !== undefined && new Date(String(changes.updatedAt[1])) <= instant) continue;
     if (type === "task.deleted") task = data.task as Task;
-    else if (type === "task.created") return undefined;
     if (task === undefined) return undefined;
-    for (const [field, pair] of Object.entries((data.changes ?? {}) as Record<string, [unknown, unknown]>)) {
+    for (const [field, pair] of Object.entries(changes)) {
       task = { ...task, [field]: pair[0] };
     }
   }
-  // An imported task has no event of its own: the import's is the project's.
   return task !== undefined && new Date(task.createdAt) <= instant ? task : undefined;
 }
