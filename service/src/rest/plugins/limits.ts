@@ -57,9 +57,9 @@ function openRedis(url: string, log: Logger): Redis {
     // A request must not wait for a Redis that is away.
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,
-    connectTimeout: 1000,
     // A Redis that is down refuses at once; this is for one that hangs. Shorter, and a process that is busy itself would
     // take the answers that wait in its own queue for missing, and stop counting just when it matters.
+    connectTimeout: 5000,
     commandTimeout: 5000,
     retryStrategy: (attempt) => Math.min(attempt * 200, 5000),
   });
