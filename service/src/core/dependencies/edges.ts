@@ -28,13 +28,7 @@ export async function addEdge(
       `Task ${task.localId} is in tag ${task.tag} and ${other.localId} in tag ${other.tag}; a dependency stays within one tag.`,
     );
   }
-  // By id in the end: two imported tasks can share a local id, where one's own id holds a dot.
-  if (
-    task.dependencies.includes(other.localId) &&
-    (await tx.dependencies.dependsOn(task.id)).some((one) => one.id === other.id)
-  ) {
-    return task;
-  }
+  if (task.dependencies.includes(other.localId)) return task;
   await refuseCycle(tx, task, other);
   await tx.dependencies.insert([
     {

@@ -4,7 +4,6 @@ import { newId } from "../ids.ts";
 import { getTag, getTask, getTaskLocked } from "../locate.ts";
 import { authorize } from "../policy.ts";
 import type { DependencyRecord, Repositories, TaskRecord } from "../storage.ts";
-import { findUnstorable } from "../text.ts";
 import { addEdge, recordEdges, removeEdge } from "./edges.ts";
 import type { FixResult, QuarantinedDependency, TaskDependencies, Validation } from "./schema.ts";
 
@@ -131,9 +130,7 @@ async function targetOf(
 
 function readReference(raw: string): string | undefined {
   const value: unknown = JSON.parse(raw);
-  const reference = typeof value === "string" || typeof value === "number" ? String(value) : undefined;
-  // The raw JSON text can spell a character that no task's id holds, and that a query cannot carry.
-  return reference === undefined || findUnstorable(reference).length > 0 ? undefined : reference;
+  return typeof value === "string" || typeof value === "number" ? String(value) : undefined;
 }
 
 function toQuarantined(edge: DependencyRecord): QuarantinedDependency {

@@ -358,19 +358,16 @@ async function deleteIn(
       cause: `task ${task.localId} was deleted`,
     });
   }
-  for (const gone of [...subtasks, task]) {
-    await record(
-      tx,
-      ctx,
-      "task.deleted",
-      { projectId: task.projectId, taskId: gone.id },
-      {
-        tag: gone.tag,
-        localId: gone.localId,
-        task: toTask(gone),
-      },
-    );
-  }
+  await tx.events.append(
+    [...subtasks, task].map((gone) => ({
+      type: "task.deleted",
+      projectId: task.projectId,
+      taskId: gone.id,
+      actor: ctx.actor,
+      requestId: ctx.requestId,
+      data: { tag: gone.tag, localId: gone.localId, task: toTask(gone) },
+    })),
+  );
 }
 
 async function allSubtasks(tx: Repositories, task: TaskRecord): Promise<TaskRecord[]> {

@@ -168,9 +168,8 @@ describe("asOf", () => {
     expect(takeBack(task, events.slice(0, 1), later)).toMatchObject({ title: "b", version: 2 });
   });
   it("knows no task before it was made or imported, and brings a deleted one back", () => {
-    expect(
-      takeBack(task, [change(["b", "c"], [2, 3]), { type: "task.created", data: {} }], later),
-    ).toBeUndefined();
+    const made = [change(["b", "c"], [2, 3]), { type: "task.created" as const, data: {} }];
+    expect(takeBack(task, made, new Date("2025-12-31"))).toBeUndefined();
     expect(takeBack(task, [], new Date("2025-12-31"))).toBeUndefined();
     expect(takeBack(undefined, [], later)).toBeUndefined();
     expect(takeBack(undefined, [{ type: "task.deleted", data: { task } }], later)).toMatchObject({

@@ -83,6 +83,9 @@ test.each([
   ["unavailable", Object.assign(new Error("connect"), { code: "ECONNREFUSED", syscall: "connect" })],
   ["unavailable", new AggregateError([Object.assign(new Error("connect"), { code: "ECONNREFUSED" })])],
   ["invalid_input", adapter({ kind: "InvalidInputValue", originalCode: "22P02" })],
+  ["invalid_input", pgError("22008")],
+  ["invalid_input", pgError("22021")],
+  ["invalid_input", adapter({ kind: "postgres", code: "54000", message: "index row size 5432 exceeds" })],
 ])("%s: %s", (code, error) => {
   expect(outcome(error)).toEqual([code, expect.any(String)]);
 });
@@ -110,6 +113,10 @@ test("only what the database gave up on is run again, also when it was translate
   const deadlock = pgError("40P01");
   expect(isRetryable(deadlock)).toBe(true);
   expect(isRetryable(new AppError("unavailable", "again", { cause: deadlock }))).toBe(true);
+  const inBatch = new AppError("unavailable", "Operation 3: again", {
+    cause: new AppError("unavailable", "again", { cause: deadlock }),
+  });
+  expect(isRetryable(inBatch)).toBe(true);
   expect(isRetryable(prisma("P2034"))).toBe(true);
   expect(isRetryable(pgError("57014"))).toBe(false);
   expect(isRetryable(new AppError("conflict", "no", { cause: pgError("23505") }))).toBe(false);
