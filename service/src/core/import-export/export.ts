@@ -13,6 +13,7 @@ import {
   tagMetadata,
 } from "./fields.ts";
 import { createJsonWriter, isSame, type JsonWriter, updateText } from "./json.ts";
+import { withNumbers } from "./numbered.ts";
 import { addName, type Names, readId, readReference, resolveReference, segmentJson } from "./references.ts";
 import type { MemberSource, ProjectSource, TagSource } from "./source.ts";
 
@@ -79,7 +80,7 @@ const always: Record<"task" | "subtask", readonly (FieldKey | "dependencies" | "
  *
  * `preserve` gives an imported file back as it was: byte for byte where it was written as JSON.stringify writes, and
  * with what changed since in its place. `canonical` is the tagged form that task-master-ai 0.43 reads; it leaves out
- * what that form cannot hold: quarantined edges and subtasks of subtasks.
+ * what that form cannot hold, quarantined edges and subtasks of subtasks, and writes numbers for ids that are none.
  *
  * Neither form can say that a subtask waits for a task when the subtask has a sibling of that id: a bare id means the
  * sibling. Such an edge is left out, since the file would otherwise say something else.
@@ -87,11 +88,12 @@ const always: Record<"task" | "subtask", readonly (FieldKey | "dependencies" | "
 export function renderExport(input: ExportInput, form: Form): string {
   const writer = createJsonWriter();
   const source = form === "preserve" ? input.project : null;
-  const [only, ...others] = input.tags;
+  const tags = form === "preserve" ? input.tags : input.tags.map(withNumbers);
+  const [only, ...others] = tags;
   if (only !== undefined && others.length === 0 && isRoot(only, source)) {
     writeTag(writer, only, form);
   } else {
-    writeTags(writer, input.tags, source, form);
+    writeTags(writer, tags, source, form);
   }
   return `${writer.toString()}${(source?.finalNewline ?? true) ? "\n" : ""}`;
 }

@@ -113,7 +113,7 @@ export const ExportQuery = Type.Object(
         type: "string",
         default: "preserve",
         description:
-          "preserve gives an imported file back as it was, with what changed since; canonical is the tagged form that the task-master-ai tool reads.",
+          "preserve gives an imported file back as it was, with what changed since; canonical is the tagged form that the task-master-ai tool reads, with a number for every id that is none.",
       }),
     ),
     tag: Type.Optional(

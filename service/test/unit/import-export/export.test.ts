@@ -444,7 +444,7 @@ describe("canonical", () => {
       second: {
         tasks: [
           {
-            id: "x",
+            id: 1,
             title: "X",
             description: "",
             details: "",
