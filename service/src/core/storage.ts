@@ -340,8 +340,17 @@ export interface CandidateQuery {
   statuses: readonly Status[];
   /** For subtasks: the statuses that their task must have. */
   parentStatuses?: readonly Status[];
-  /** A task is a candidate when all that it waits for has one of these. */
+  /** A task is a candidate when all that it waits for has one of these... */
   completeStatuses: readonly Status[];
+  /** ...and, where that is a subtask, its task has one of these. */
+  completeParentStatuses: readonly Status[];
+  /** Whether a subtask that waits for a task, and not for a subtask, can be a candidate. */
+  subtasksWaitForTasks: boolean;
+  /**
+   * Whether quarantined edges count and hold back as well: each is complete when the task is that its reference names,
+   * a bare one in a subtask being a sibling's.
+   */
+  quarantinedEdgesHold: boolean;
   /** Most urgent first; a missing priority is the parent's, else `defaultPriority`. */
   priorities: readonly Priority[];
   defaultPriority: Priority;
@@ -380,7 +389,7 @@ export interface TaskStore {
     side: "before" | "after",
   ): Promise<string | null>;
   graph(tagId: string): Promise<{ tasks: GraphTask[]; edges: EdgeRecord[] }>;
-  /** Ordered by priority, then fewer active dependencies, then number, then segment as text, parents first. */
+  /** Ordered by priority, then fewer dependencies, then number, the tasks' before their own; slugs last, by rank. */
   candidates(query: CandidateQuery): Promise<string[]>;
 }
 

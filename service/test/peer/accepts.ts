@@ -23,13 +23,14 @@ import {
 
 const HELP = `Checks that ${PEER_PACKAGE}@${PEER_VERSION} accepts tasks.json files.
 
-  node service/test/peer/accepts.ts [--peer DIR] [--width N] FILE...
+  node service/test/peer/accepts.ts [--peer DIR] [--width N] [--next FILE] FILE...
 
 For each tag: \`list --json --with-subtasks\` gives as many tasks and subtasks as the file holds, \`next -f json\`
 answers, and \`validate-dependencies\` has looked at all of them and complains of nothing. The files are copied, never
 changed. A line for each tag, and last "N passed, N failed".
 
   --peer DIR   where the peer is installed, or shall be  (default ${defaultPeerDir()})
+  --next FILE  what next must name: JSON, {"<file>": {"<tag>": "2.1" or null}}
   --width N    calls at the same time                    (default 2)
   --help       this text
 
@@ -47,6 +48,7 @@ async function main(): Promise<number> {
     allowPositionals: true,
     options: {
       peer: { type: "string" },
+      next: { type: "string" },
       width: { type: "string", default: "2" },
       help: { type: "boolean", default: false },
     },
@@ -59,15 +61,19 @@ async function main(): Promise<number> {
     process.stderr.write(HELP);
     return 2;
   }
+  const files = await Promise.all(positionals.map(async (file) => ({ file, content: await readFile(file) })));
+  const expected =
+    values.next === undefined
+      ? undefined
+      : (readJson(await readFile(values.next, "utf8")) as Record<string, Record<string, string | null>>);
   const peer = await openPeer(values.peer, (line) => console.error(line));
   const jobs: (() => Promise<Verdict>)[] = [];
-  for (const file of positionals) {
-    const content = await readFile(file);
+  for (const { file, content } of files) {
     const tags = tagsOf(readJson(content.toString("utf8")));
     if (tags.length === 0) {
       jobs.push(async () => ({ name: file, passed: false, says: "not JSON, or no task list in it" }));
     }
-    jobs.push(...tags.map((size) => () => judge(peer, file, content, size)));
+    jobs.push(...tags.map((size) => () => judge(peer, file, content, size, expected?.[file]?.[size.tag])));
   }
   let passed = 0;
   await inParallel(jobs, Math.max(1, Number(values.width) || 2), async (job) => {
@@ -79,7 +85,13 @@ async function main(): Promise<number> {
   return passed === jobs.length ? 0 : 1;
 }
 
-async function judge(peer: Peer, file: string, content: Buffer, size: TagSize): Promise<Verdict> {
+async function judge(
+  peer: Peer,
+  file: string,
+  content: Buffer,
+  size: TagSize,
+  expected: string | null | undefined,
+): Promise<Verdict> {
   const name = `${file} ${size.tag}`;
   // The tag is made the current one too: a command given a tag it does not find answers for another one in silence.
   const project = await createProject(size.tag);
@@ -98,6 +110,8 @@ async function judge(peer: Peer, file: string, content: Buffer, size: TagSize): 
     const next = await askNext(peer, project, size.tag);
     if ("error" in next) {
       problems.push(`next: ${next.error}`);
+    } else if (expected !== undefined && next.next !== expected) {
+      problems.push(`next: ${next.next}, and not ${expected}`);
     }
 
     const validation = await runPeer(peer, project, ["validate-dependencies", "--tag", size.tag]);

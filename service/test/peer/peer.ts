@@ -55,8 +55,8 @@ export async function openPeer(dir: string | undefined, say: (line: string) => v
   say(`installing ${PEER_PACKAGE}@${PEER_VERSION} into ${home}`);
   await mkdir(home, { recursive: true });
   await writeFile(join(home, "package.json"), `${JSON.stringify({ private: true })}\n`);
-  // No install scripts: the command line runs without them, and nothing foreign runs at install time.
-  const npm = ["install", "--ignore-scripts", "--no-audit", "--no-fund", "--save-exact"];
+  // The command line needs neither install scripts, which would run foreign code, nor the optional half of the 1.4 GB.
+  const npm = ["install", "--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund", "--save-exact"];
   const run = await start("npm", [...npm, `${PEER_PACKAGE}@${PEER_VERSION}`], home, process.env, 15 * 60_000);
   const peer = run.code === 0 ? await findPeer(home) : undefined;
   if (peer === undefined) {

@@ -790,6 +790,9 @@ export function storageContract(open: () => Promise<TestStorage>): void {
       level: "task",
       statuses: ["pending", "in-progress"],
       completeStatuses: ["done"],
+      completeParentStatuses: ["pending", "in-progress", "done"],
+      subtasksWaitForTasks: true,
+      quarantinedEdgesHold: false,
       priorities: ["critical", "high", "medium", "low"],
       defaultPriority: "medium",
       holderId: null,
@@ -801,7 +804,7 @@ export function storageContract(open: () => Promise<TestStorage>): void {
       return tasks.map((task) => task?.localId);
     };
 
-    test("are ordered by priority, then dependencies, then number, slugs last", async () => {
+    test("are ordered by priority, then dependencies, then number, slugs last by rank", async () => {
       const done = await world.addTask({ status: "done" });
       const medium = await world.addTask();
       await world.addTask({ segment: "10", number: 10 });
@@ -812,8 +815,45 @@ export function storageContract(open: () => Promise<TestStorage>): void {
       await world.addTask({ segment: "21", number: 21, priority: "low" });
       await world.addTask({ segment: "22", number: 22, priority: "critical", status: "review" });
       await world.addDependency(medium.id, done.id);
-      expect(await candidates()).toEqual(["20", "9", "10", "A", "b", "2", "21"]);
+      expect(await candidates()).toEqual(["20", "9", "10", "b", "A", "2", "21"]);
       expect(await candidates({ limit: 2 })).toEqual(["20", "9"]);
+    });
+
+    test("are held back by quarantined edges if asked to, each read as it was written", async () => {
+      const [open, done] = [await world.addTask({ status: "blocked" }), await world.addTask({ status: "done" })];
+      const working = await world.addTask({ status: "in-progress" });
+      await world.addTask({ parentId: working.id, status: "done" });
+      const edge = async (taskId: string, raw: string) =>
+        await reader.dependencies.insert([
+          { id: newId(), tagId: world.tagId, taskId, dependsOnId: null, position: 0, raw, problem: "missing" },
+        ]);
+      for (const raw of ["99", open.localId, `"${done.localId}"`, `"${working.localId}.1"`]) {
+        await edge((await world.addTask()).id, raw);
+      }
+      // In a subtask the bare 1 is the sibling, which is done, and not task 1, which is open.
+      await edge((await world.addTask({ parentId: working.id })).id, "1");
+      expect(await candidates()).toEqual(["3", "4", "5", "6", "7"]);
+      expect(await candidates({ quarantinedEdgesHold: true })).toEqual(["3", "6", "7"]);
+      const subtasks = { level: "subtask", parentStatuses: ["in-progress"], quarantinedEdgesHold: true } as const;
+      expect(await candidates(subtasks)).toEqual(["3.2"]);
+    });
+
+    test("wait for a done subtask as long as its task is put aside, and, if asked to, for every task", async () => {
+      const [aside, waiting, working, done] = [
+        await world.addTask({ status: "deferred" }),
+        await world.addTask(),
+        await world.addTask({ status: "in-progress" }),
+        await world.addTask({ status: "done" }),
+      ];
+      const part = await world.addTask({ parentId: aside.id, status: "done" });
+      await world.addDependency(waiting.id, part.id);
+      expect(await candidates()).toEqual(["3"]);
+      expect(await candidates({ completeParentStatuses: ["deferred"] })).toEqual(["3", "2"]);
+      const subtask = await world.addTask({ parentId: working.id });
+      await world.addDependency(subtask.id, done.id);
+      const subtasks = { level: "subtask", parentStatuses: ["in-progress"] } as const;
+      expect(await candidates(subtasks)).toEqual(["3.1"]);
+      expect(await candidates({ ...subtasks, subtasksWaitForTasks: false })).toEqual([]);
     });
 
     test("wait for what is not complete; subtasks take their task's priority and status", async () => {
@@ -1264,6 +1304,9 @@ export function storageContract(open: () => Promise<TestStorage>): void {
           level: "task",
           statuses: ["pending", "in-progress"],
           completeStatuses: [],
+          completeParentStatuses: [],
+          subtasksWaitForTasks: true,
+          quarantinedEdgesHold: false,
           priorities: [],
           defaultPriority: "medium",
           holderId: live.holder.id,

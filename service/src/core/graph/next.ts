@@ -6,7 +6,9 @@ import { defaultPriority } from "./rules.ts";
 /**
  * The rule of the task-master-ai command line: first subtasks of tasks in progress, whatever these tasks wait for; if
  * there are none, tasks. In each stage only what waits for nothing incomplete, by priority, then fewer dependencies,
- * then id.
+ * then id. Its ways are kept where the answers would differ: what an import quarantined still holds back; a done subtask
+ * does not count while its task is put aside; and a subtask that waits for a task waits for ever, since that tool's file cannot say it: there every bare
+ * id in a subtask means a sibling.
  */
 export async function findCandidates(
   tx: Repositories,
@@ -18,6 +20,9 @@ export async function findCandidates(
     tagId,
     statuses: workableStatuses,
     completeStatuses,
+    completeParentStatuses: ["pending", "in-progress", "done"],
+    subtasksWaitForTasks: false,
+    quarantinedEdgesHold: true,
     priorities,
     defaultPriority,
     holderId,

@@ -282,6 +282,9 @@ function writeCanonical(writer: JsonWriter, index: TagIndex, task: ExportTask, f
     } else if (key === "subtasks") {
       writer.key(key);
       writeTasks(writer, index, task.id, form);
+    } else if (key === "description" && level === "task" && task.description.trim() === "") {
+      // The peer refuses the whole tag for one task whose description is blank.
+      writeMember(writer, key, JSON.stringify(task.title));
     } else {
       writeMember(writer, key, fieldJson(key, currentField(task, key), level));
     }

@@ -2,12 +2,12 @@ import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { generateGraph } from "../../peer/graphs.ts";
+import { fingerprint, generateGraph } from "../../peer/graphs.ts";
 import { openTestCore, type TestCore } from "../../support/core.ts";
 
 interface Recording {
   peer: string;
-  graphs: { seed: number; next: string | null }[];
+  graphs: { seed: number; graph: string; next: string | null }[];
   samples: { file: string; sha256: string; tag: string; next: string | null; error?: string }[];
 }
 const recording = JSON.parse(
@@ -42,7 +42,12 @@ describe(`next?mode=compat names what ${recording.peer} named`, () => {
     const wrong: object[] = [];
     for (let start = 0; start < recording.graphs.length; start += 50) {
       const part = recording.graphs.slice(start, start + 50);
-      const file = Object.fromEntries(part.map(({ seed }) => [`g${seed}`, generateGraph(seed)]));
+      const graphs = part.map(({ seed, graph }) => {
+        // Another generator would make other graphs, to which the answers do not belong.
+        expect(fingerprint(generateGraph(seed))).toBe(graph);
+        return [`g${seed}`, generateGraph(seed)] as const;
+      });
+      const file = Object.fromEntries(graphs);
       const answers = await nextOf(
         JSON.stringify(file),
         part.map(({ seed }) => `g${seed}`),
@@ -54,14 +59,16 @@ describe(`next?mode=compat names what ${recording.peer} named`, () => {
     expect(wrong).toEqual([]);
   });
 
-  const present = recording.samples.filter(({ file }) => existsSync(join(folder, file)));
+  // Where the peer refused a file, or saw nothing in it, there is no answer to compare with.
+  const answered = recording.samples.filter(({ error }) => error === undefined);
+  const present = answered.filter(({ file }) => existsSync(join(folder, file)));
   if (present.length === 0) console.warn(`LEFT OUT: next on real files, because ${folder} is not there`);
+  it("on real files, of which some were answered", () => expect(answered.length).toBeGreaterThanOrEqual(8));
   it.each(present.map((sample) => [sample.file, sample.tag, sample] as const))(
     "on %s, tag %s",
-    async (_f, _t, sample) => {
+    async (_file, _tag, sample) => {
       const text = readFileSync(join(folder, sample.file), "utf8");
       expect(createHash("sha256").update(text).digest("hex")).toBe(sample.sha256);
-      expect(sample.error).toBeUndefined();
       expect(await nextOf(text, [sample.tag])).toEqual([sample.next]);
     },
   );

@@ -255,7 +255,7 @@ describe("preserve", () => {
       "+{",
       '+"id": 3,',
       '+"title": "New 3",',
-      '+"description": "",',
+      '+"description": "New 3",',
       '+"details": "",',
       '+"testStrategy": "",',
       '+"status": "pending",',
@@ -397,7 +397,7 @@ describe("canonical", () => {
           {
             id: 1,
             title: "One",
-            description: "",
+            description: "One",
             details: "",
             testStrategy: "",
             status: "done",
@@ -429,7 +429,7 @@ describe("canonical", () => {
           {
             id: 2,
             title: "Two",
-            description: "",
+            description: "Two",
             details: "",
             testStrategy: "",
             status: "pending",
@@ -446,7 +446,7 @@ describe("canonical", () => {
           {
             id: 1,
             title: "X",
-            description: "",
+            description: "X",
             details: "",
             testStrategy: "",
             status: "done",
