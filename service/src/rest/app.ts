@@ -73,8 +73,10 @@ export async function buildApp(options: AppOptions): Promise<App> {
   addAccessLog(app);
   addErrors(app);
   addBodies(app);
-  app.addHook("onRequest", async (_request, reply) => {
+  // When it is sent and not when it comes in: the connection of a request that is under way at the stop must end, too.
+  app.addHook("onSend", async (_request, reply, payload) => {
     if (lifecycle.draining) reply.header("connection", "close");
+    return payload;
   });
   await addSecurity(app, config);
   const limit = await addRateLimit(app, config, log);

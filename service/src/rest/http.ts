@@ -61,7 +61,7 @@ export function contextOf(request: FastifyRequest): Context {
   };
 }
 
-/** The version that If-Match names (RFC 9110, 13.1.1). Zero, which no resource has, for a tag that cannot match. */
+/** The version that If-Match names (RFC 9110, 13.1.1). Throws a Refusal where none can match. */
 export function ifMatch(request: FastifyRequest): number {
   const header = request.headers["if-match"];
   if (header === undefined) {
@@ -82,7 +82,13 @@ export function ifMatch(request: FastifyRequest): number {
   }
   const version = Number(/^([1-9]\d{0,9})(?:\.\d+\.\d+)?$/.exec(tag[2] ?? "")?.[1] ?? 0);
   // Weak tags never match, and a number that no version can have must not reach the database.
-  return tag[1] === undefined && version <= 2_147_483_647 ? version : 0;
+  if (tag[1] !== undefined || version === 0 || version > 2_147_483_647) {
+    throw new Refusal(
+      "version_mismatch",
+      `${tag[0]} is the ETag of no version; read the resource again and send its ETag as it is.`,
+    );
+  }
+  return version;
 }
 
 export function precondition(request: FastifyRequest): Precondition {
@@ -170,7 +176,7 @@ export type Selection = readonly string[];
 export function selectionOf(fields: string | undefined, item: TObject): Selection | undefined {
   if (fields === undefined) return undefined;
   const known = Object.keys(item.properties);
-  const names = fields.split(",").map((name) => name.trim());
+  const names = fields.split(",");
   const unknown = names.find((name) => !known.includes(name));
   if (unknown !== undefined) {
     throw badRequest(

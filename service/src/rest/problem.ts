@@ -67,6 +67,10 @@ const titles: Record<ProblemCode, string> = {
   unavailable: "The server is not available now",
 };
 
+export function titleOfProblem(code: ProblemCode): string {
+  return titles[code];
+}
+
 export interface RefusalOptions {
   errors?: InputError[];
   /** Where it differs from the code's own: a fault in the query is 400, in the body 422. */
@@ -161,7 +165,6 @@ export interface RenderedProblem {
 const frameworkRefusals: Record<string, [ProblemCode, string]> = {
   FST_ERR_BAD_URL: ["malformed_request", "The address holds a percent-encoding that is no UTF-8 text."],
   FST_ERR_MAX_PARAM_LENGTH: ["uri_too_long", "A part of the address is longer than any name can be."],
-  FST_ERR_CTP_BODY_TOO_LARGE: ["too_large", "The body is larger than this server takes; send less at once."],
   FST_ERR_CTP_INVALID_MEDIA_TYPE: ["unsupported_media_type", "Send the body as application/json."],
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: [
     "malformed_request",

@@ -37,7 +37,6 @@ const fields = Type.Optional(
     minLength: 1,
     maxLength: 1000,
     description: "Only these members of each item, separated by commas.",
-    examples: ["id,title"],
   }),
 );
 
@@ -54,12 +53,12 @@ const idempotencyKey = Type.Optional(
     minLength: 1,
     maxLength: 255,
     pattern: "^[\\x21-\\x7e]+$",
-    description: "The change happens once under this key; a repeat gets the same answer.",
-    examples: ["0b8e6d4a-8f0e-4d5e-9d0b-7a1f3a1b2c3d"],
+    description:
+      "A new UUID, or other text, for each change: it happens once under this key, and a repeat gets the same answer.",
   }),
 );
 const ifMatch = Type.Optional(
-  Type.String({ maxLength: 100, description: "The ETag that you have seen; required.", examples: ['"3"'] }),
+  Type.String({ maxLength: 100, description: "The ETag that you have seen; required.", examples: ['"1"'] }),
 );
 const claimFence = Type.Optional(
   Type.Integer({

@@ -14,8 +14,6 @@ export interface ServerOptions {
 export interface Server {
   /** Where it listens, such as http://127.0.0.1:3000. */
   address: string;
-  /** Stops gracefully, as SIGTERM does. */
-  stop(): void;
   /** Resolves when the server has stopped and everything that it opened is closed. */
   closed: Promise<void>;
 }
@@ -23,14 +21,15 @@ export interface Server {
 /**
  * Listens until SIGTERM or SIGINT. Then readiness fails at once while requests are still served through the drain, so
  * that whoever sends them has time to look elsewhere; then nothing new is accepted, what is under way ends, and the
- * app's close hooks run. A second signal cuts all of that short.
+ * app's close hooks run. SIGINT comes from somebody at a terminal, who waits: there is no drain then. A second signal
+ * cuts all of that short.
  */
 export async function startServer({ app, config, lifecycle, log }: ServerOptions): Promise<Server> {
   const address = await app.listen({ host: config.host, port: config.port });
 
-  let stop: () => void = () => {};
+  let stop: (drainSeconds: number) => void = () => {};
   let force: () => void = () => {};
-  const stopping = new Promise<void>((resolve) => {
+  const stopping = new Promise<number>((resolve) => {
     stop = resolve;
   });
   const forced = new Promise<void>((resolve) => {
@@ -39,16 +38,16 @@ export async function startServer({ app, config, lifecycle, log }: ServerOptions
   const onSignal = (signal: NodeJS.Signals) => {
     log.info({ signal }, lifecycle.draining ? "stopping at once" : "stopping");
     if (lifecycle.draining) force();
-    stop();
+    stop(signal === "SIGINT" ? 0 : config.shutdownDrainSeconds);
   };
   process.on("SIGTERM", onSignal);
   process.on("SIGINT", onSignal);
 
   async function run(): Promise<void> {
-    await stopping;
+    const drainSeconds = await stopping;
     lifecycle.draining = true;
     // Unreferenced, or a drain that was cut short would still keep the process.
-    await Promise.race([sleep(config.shutdownDrainSeconds * 1000, undefined, { ref: false }), forced]);
+    await Promise.race([sleep(drainSeconds * 1000, undefined, { ref: false }), forced]);
     const closing = app.close();
     const cut = () => app.server.closeAllConnections();
     void forced.then(cut);
@@ -60,5 +59,5 @@ export async function startServer({ app, config, lifecycle, log }: ServerOptions
     process.off("SIGINT", onSignal);
     log.info("stopped");
   }
-  return { address, stop: () => stop(), closed: run() };
+  return { address, closed: run() };
 }

@@ -148,6 +148,10 @@ function sentence(error: ErrorObject): { member?: string; detail: string } {
       return { detail: `Must have at least ${plural(params.limit, "member")}.` };
     case "uniqueItems":
       return { detail: `Items ${String(params.j)} and ${String(params.i)} are the same; give each once.` };
+    case "not":
+      return {
+        detail: `Give only one of ${(error.schema as { required: string[] }).required.join(" and ")}.`,
+      };
     case "anyOf":
       return { detail: choices(error) };
     default:

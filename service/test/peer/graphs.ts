@@ -154,7 +154,7 @@ const MOODS: readonly Mood[] = [
  * itself. Ids and dependencies are integers, in a share of the lists written as strings.
  *
  * A subtask's dependencies come in four forms: "1.2" for a sibling, a bare 2 or "2" for a sibling, "4.1" for another
- * task's subtask, and a bare number that fits no sibling but a task (see `hasBareTaskDependency`).
+ * task's subtask, and a bare number that fits no sibling but a task (the peer's `next` reads it as a sibling's all the same, and waits for ever).
  */
 export function generateGraph(seed: number): TagFile {
   const random = mulberry32(seed);
@@ -211,20 +211,6 @@ export function generateGraph(seed: number): TagFile {
       description: `Generated from seed ${seed}`,
     },
   };
-}
-
-/**
- * True when a subtask names, by a bare number, a task of the list because no sibling has that number. The peer's `next`
- * reads every bare number as a sibling, so that it waits for ever; an importer may well see the task that was meant.
- */
-export function hasBareTaskDependency(tag: TagFile): boolean {
-  const tasks = new Set(tag.tasks.map((task) => String(task.id)));
-  return tag.tasks.some((task) => {
-    const siblings = new Set((task.subtasks ?? []).map((subtask) => String(subtask.id)));
-    return (task.subtasks ?? []).some((subtask) =>
-      (subtask.dependencies ?? []).some((to) => !siblings.has(String(to)) && tasks.has(String(to))),
-    );
-  });
 }
 
 /** Sixteen hex digits of a list's SHA-256: what a recorded answer names, so that it is never held against another list. */

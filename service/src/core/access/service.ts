@@ -1,7 +1,7 @@
 import type { Services } from "../change.ts";
 import type { Context, Role, Scope } from "../context.ts";
 import { scopes } from "../context.ts";
-import { AppError } from "../errors.ts";
+import { AppError, notFound } from "../errors.ts";
 import type { Organization } from "../organizations/schema.ts";
 import { sha256 } from "../secrets.ts";
 import type { Principal, TokenOwner } from "../storage.ts";
@@ -67,7 +67,7 @@ export function createAccess({ storage }: Pick<Services, "storage">): Access {
     return owner;
   }
 
-  async function choose(member: { userId: string } | { agentId: string }, slug: string | undefined) {
+  async function choose(member: { userId: string }, slug: string | undefined) {
     const principals = await identity.listPrincipals(member);
     const chosen =
       slug === undefined ? principals : principals.filter((one) => one.organization.slug === slug);
@@ -124,13 +124,13 @@ export function createAccess({ storage }: Pick<Services, "storage">): Access {
     },
 
     async openSession(caller, organizationSlug) {
-      const member =
-        caller.actor.kind === "agent" ? { agentId: caller.actor.id } : { userId: caller.actor.id };
-      const organizationId =
-        organizationSlug === undefined
-          ? caller.organizationId
-          : (await choose(member, organizationSlug)).organizationId;
-      return { organizationId, memberId: caller.actor.id, tokenId: caller.tokenId, scopes: caller.scopes };
+      const claims = { memberId: caller.actor.id, tokenId: caller.tokenId, scopes: caller.scopes };
+      if (organizationSlug === undefined) return { ...claims, organizationId: caller.organizationId };
+      const principals = await identity.listPrincipals(memberOf(caller));
+      const chosen = principals.find((one) => one.organization.slug === organizationSlug);
+      // The credential is good: told unauthenticated, a client would throw it away and ask for another.
+      if (chosen === undefined) throw notFound("organization", organizationSlug);
+      return { ...claims, organizationId: chosen.organizationId };
     },
 
     async listOrganizations(caller) {
@@ -140,4 +140,8 @@ export function createAccess({ storage }: Pick<Services, "storage">): Access {
       return principals.map(({ organization, role }) => ({ organization, role }));
     },
   };
+}
+
+function memberOf({ actor }: Caller): { userId: string } | { agentId: string } {
+  return actor.kind === "agent" ? { agentId: actor.id } : { userId: actor.id };
 }

@@ -5,10 +5,14 @@ import { decodeUtf8, readJson } from "../json.ts";
 import { Refusal } from "../problem.ts";
 
 interface BodySchema {
+  type?: string;
   required?: string[];
   minProperties?: number;
-  /** Set where the body is not read as JSON here. */
-  content?: object;
+}
+
+/** Whether a request may come without its body: an object without required members says nothing. */
+export function mayBeLeftOut(method: string, { type, required, minProperties }: BodySchema): boolean {
+  return method === "POST" && type === "object" && !required?.length && minProperties === undefined;
 }
 
 /** Takes JSON bodies, and refuses text anywhere in a request that could not be stored. */
@@ -31,11 +35,9 @@ export function addBodies(app: App): void {
       if (request.body === undefined || request.is404) return;
       throw new Refusal("invalid_input", "This request takes no body; leave it out.");
     }
-    if (request.body !== undefined || schema.content !== undefined) return;
-    // A body without required members may be left out altogether.
-    const optional =
-      request.method === "POST" && !schema.required?.length && schema.minProperties === undefined;
-    if (!optional) throw new Refusal("invalid_input", "This request needs a JSON object as its body.");
+    if (request.body !== undefined) return;
+    if (!mayBeLeftOut(request.method, schema))
+      throw new Refusal("invalid_input", "This request needs a body of JSON.");
     request.body = {};
   });
 }

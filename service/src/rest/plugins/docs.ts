@@ -3,7 +3,9 @@ import swagger from "@fastify/swagger";
 import scalar from "@scalar/fastify-api-reference";
 import type { Config } from "../../config.ts";
 import { type App, prefix } from "../http.ts";
-import { Problem, type ProblemCode, problemType, Refusal, statusOf } from "../problem.ts";
+import { Problem, type ProblemCode, problemType, Refusal, statusOf, titleOfProblem } from "../problem.ts";
+import { mayBeLeftOut } from "./body.ts";
+import { addLinks, schemaOf } from "./links.ts";
 import { noContentPolicy } from "./security.ts";
 
 const always: ProblemCode[] = [
@@ -11,6 +13,7 @@ const always: ProblemCode[] = [
   "unauthenticated",
   "forbidden",
   "rate_limited",
+  "headers_too_large",
   "internal_error",
   "unavailable",
 ];
@@ -26,7 +29,8 @@ export async function addDescription(app: App, config: Config, version: string):
         version,
         description:
           "The task server for teams whose members are people and coding agents. Every error is a problem (RFC 9457); " +
-          "changes take If-Match and Idempotency-Key; lists go on at `nextCursor`, also in `Link`.",
+          "changes take If-Match and Idempotency-Key; lists go on at `nextCursor`, also in `Link`. " +
+          "Text is Unicode without U+0000, which cannot be stored.",
         license: { name: "MIT", identifier: "MIT" },
       },
       servers: [{ url: config.publicUrl ?? "/" }],
@@ -44,26 +48,33 @@ export async function addDescription(app: App, config: Config, version: string):
       tags,
     },
     transform: ({ schema, url, route }) => {
-      const codes = url.startsWith(prefix) ? problemsOf(schema, route.config?.problems ?? []) : [];
-      const response = { ...(schema?.response as object | undefined), ...problemResponses(codes) };
-      return {
-        schema: {
-          ...schema,
-          ...(schema?.headers === undefined ? {} : { headers: withRequiredVersion(schema.headers) }),
-          response: route.config?.selectable ? partial(response) : response,
-        },
-        url,
+      const { problems = [], selectable = false } = route.config ?? {};
+      const codes = url.startsWith(prefix) ? problemsOf(schema, url, route.method, problems) : [];
+      const answers = (schema?.response ?? {}) as Record<string, unknown>;
+      const described = {
+        ...schema,
+        ...(schema?.headers === undefined ? {} : { headers: withVersion(schema.headers) }),
+        ...(selectable ? { querystring: withNames(schema?.querystring, itemOf(answers[200])) } : {}),
+        response: { ...(selectable ? partial(answers) : answers), ...problemResponses(codes) },
       };
+      return { schema: described, url };
     },
     transformObject: (document) => {
       if (!("openapiObject" in document)) throw new Error("The description is not in OpenAPI's form.");
       const { paths, components, ...rest } = document.openapiObject;
       const schemas: Record<string, unknown> = {};
-      const hoisted = hoist(describeAnswers(paths ?? {}), schemas);
+      const described = structuredClone(paths ?? {}) as Record<string, Record<string, Operation>>;
+      const operations = new Map(
+        Object.entries(described).map(([path, methods]) => [path, Object.values(methods)]),
+      );
+      for (const methods of Object.values(described)) {
+        for (const [method, operation] of Object.entries(methods)) describe(method, operation);
+      }
+      const links = addLinks(operations, prefix);
       return {
         ...rest,
-        paths: hoisted,
-        components: { ...components, schemas },
+        paths: hoist(described, schemas),
+        components: { ...components, schemas, links },
       } as typeof document.openapiObject as never;
     },
   });
@@ -85,48 +96,130 @@ const tags = [
 
 function problemsOf(
   schema: { body?: unknown; headers?: unknown } | undefined,
+  url: string,
+  method: string | string[],
   own: ProblemCode[],
 ): ProblemCode[] {
-  const bodies = schema?.body === undefined ? [] : ofBodies;
+  const bodies = method === "GET" ? [] : ofBodies;
+  const addresses: ProblemCode[] = url.includes(":") ? ["uri_too_long"] : [];
   const repeats: ProblemCode[] = hasHeader(schema?.headers, "Idempotency-Key")
     ? ["idempotency_mismatch"]
     : [];
-  return [...new Set([...always, ...bodies, ...repeats, ...own])];
+  return [...new Set([...always, ...addresses, ...bodies, ...repeats, ...own])];
 }
 
 function hasHeader(headers: unknown, name: string): boolean {
   return isObject(headers) && isObject(headers.properties) && name in headers.properties;
 }
 
-/** The route itself does not demand it by its schema, since its absence has an answer of its own, 428. */
-function withRequiredVersion(headers: unknown): unknown {
-  return isObject(headers) && hasHeader(headers, "If-Match")
-    ? { ...headers, required: ["If-Match"] }
-    : headers;
+/** The route itself does not demand these by its schema, since what is wrong with them has answers of its own. */
+function withVersion(headers: unknown): unknown {
+  if (!isObject(headers) || !isObject(headers.properties) || !hasHeader(headers, "If-Match")) return headers;
+  const ifMatch = { ...(headers.properties["If-Match"] as object), pattern: etagPattern };
+  return { ...headers, properties: { ...headers.properties, "If-Match": ifMatch }, required: ["If-Match"] };
 }
 
-/** An answer says what its operation is for, where it has no better words. */
-function describeAnswers(paths: object): object {
-  const described = structuredClone(paths) as Record<string, Record<string, Operation>>;
-  for (const operation of Object.values(described).flatMap((methods) => Object.values(methods))) {
-    for (const response of Object.values(operation.responses)) {
-      if (response.description === "Default Response") response.description = operation.summary;
-    }
-  }
-  return described;
+const etagPattern = '^"[1-9][0-9]{0,9}(\\.[0-9]+\\.[0-9]+)?"$';
+
+/** A query with the very names that its `fields` can have. */
+function withNames(query: unknown, item: Schema): unknown {
+  if (!isObject(query) || !isObject(query.properties)) return query;
+  const names = Object.keys(item.properties ?? {});
+  const one = `(${names.join("|")})`;
+  const fields = {
+    ...(query.properties.fields as object),
+    pattern: `^${one}(,${one})*$`,
+    examples: [names.slice(0, 2).join(",")],
+  };
+  return { ...query, properties: { ...query.properties, fields } };
 }
 
-interface Operation {
+/** What a list lists, or the one thing that an answer shows. */
+function itemOf(answer: unknown): Schema {
+  const schema = answer as Schema;
+  return schema.properties?.items?.items ?? schema;
+}
+
+interface Schema {
+  title?: string;
+  required?: string[];
+  properties?: Record<string, Schema>;
+  items?: Schema;
+  anyOf?: Schema[];
+}
+
+export interface Answer {
+  description: string;
+  content?: Record<string, { schema?: Schema }>;
+  headers?: Record<string, object>;
+  links?: Record<string, object>;
+}
+
+export interface Operation {
+  operationId: string;
   summary: string;
-  responses: Record<string, { description: string }>;
+  parameters?: { in: string; name: string; required?: boolean; description?: string; schema?: object }[];
+  requestBody?: { required?: boolean; content: Record<string, { schema: Schema }> };
+  responses: Record<string, Answer>;
 }
+
+/** What the routes' schemas cannot say of an operation: its headers, and what may be absent. */
+function describe(method: string, operation: Operation): void {
+  const { requestBody, responses } = operation;
+  const body = requestBody?.content["application/json"]?.schema;
+  if (requestBody !== undefined && body !== undefined)
+    requestBody.required = !mayBeLeftOut(method.toUpperCase(), body);
+  let versioned = false;
+  for (const [status, answer] of Object.entries(responses)) {
+    // An answer says what its operation is for, where it has no better words.
+    if (answer.description === "Default Response") answer.description = operation.summary;
+    const properties = status.startsWith("2") ? schemaOf(answer)?.properties : undefined;
+    const headers = {
+      ...(properties?.version === undefined ? {} : { ETag: etag }),
+      ...(status === "201" && properties?.id !== undefined ? { Location: location } : {}),
+      ...(status === "429" || status === "503" ? { "Retry-After": retryAfter } : {}),
+    };
+    if (Object.keys(headers).length > 0) answer.headers = headers;
+    versioned ||= properties?.version !== undefined;
+  }
+  if (method !== "get" || !versioned) return;
+  operation.parameters = [...(operation.parameters ?? []), ifNoneMatch];
+  responses["304"] = { description: "You have this version already.", headers: { ETag: etag } };
+}
+
+const etag = {
+  required: true,
+  description: "The version, for If-Match and If-None-Match.",
+  schema: { type: "string", pattern: etagPattern },
+};
+const location = {
+  required: true,
+  description: "The address of what was made.",
+  schema: { type: "string", minLength: 1 },
+};
+const retryAfter = {
+  required: true,
+  description: "After how many seconds to try again.",
+  schema: { type: "integer", minimum: 1 },
+};
+const ifNoneMatch = {
+  in: "header",
+  name: "If-None-Match",
+  required: false,
+  description: "ETags that you have: 304 says that one of them is still the present one.",
+  schema: { type: "string" },
+  example: '"3"',
+};
 
 function problemResponses(codes: ProblemCode[]): Record<string, unknown> {
   const byStatus = Map.groupBy(codes, (code) => statusOf(code));
   return Object.fromEntries(
     [...byStatus].map(([status, group]) => [
       status,
-      { description: group.join(", "), content: { [problemType]: { schema: { ...Problem } } } },
+      {
+        description: group.map((code) => `${titleOfProblem(code)} (\`${code}\`).`).join(" "),
+        content: { [problemType]: { schema: { ...Problem } } },
+      },
     ]),
   );
 }
@@ -213,6 +306,10 @@ export async function addReference(app: App): Promise<void> {
         withDefaultFonts: false,
         telemetry: false,
         showDeveloperTools: "never",
+        hideClientButton: true,
+        // In the order of the schemas, where the title comes first.
+        orderSchemaPropertiesBy: "preserve",
+        favicon: "data:,",
         agent: { disabled: true },
         mcp: { disabled: true },
       },

@@ -10,13 +10,15 @@ export function addErrors(app: App): void {
     for (const one of [method].flat()) app.routeTable.push({ method: one, url });
   });
   app.setErrorHandler((error, request, reply) => sendProblem(error, request, reply));
+  // QUERY would be refused for its missing body before anybody has looked whether there is such a method here.
+  app.addHttpMethod("QUERY", { overrideExisting: true });
   app.setNotFoundHandler((request, reply) => {
     const allowed = methodsOf(app, request.url);
     const refusal =
       allowed.length === 0
         ? new Refusal(
             "not_found",
-            `There is nothing at this address; see /openapi.json for those that exist.`,
+            "There is nothing at this address; see /docs, or /openapi.json, for those that exist.",
           )
         : new Refusal("method_not_allowed", `Use ${allowed.join(" or ")} here.`, {
             headers: { allow: allowed.join(", ") },
@@ -27,7 +29,7 @@ export function addErrors(app: App): void {
 
 export function sendProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const inBody = !["GET", "HEAD", "DELETE"].includes(request.method);
-  const { body, headers, defect } = renderProblem(error, request.id, inBody);
+  const { body, headers, defect } = renderProblem(withLimit(error, request), request.id, inBody);
   if (defect) request.log.error({ err: error, ...subject(request) }, "request failed");
   else if (body.status === 503)
     request.log.warn({ err: error, ...subject(request) }, "request could not be served");
@@ -38,6 +40,14 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
     .type(problemType)
     .serializer((payload: unknown) => JSON.stringify(payload))
     .send(body);
+}
+
+/** The framework's error for a body that is too large does not say what would not be. */
+function withLimit(error: unknown, request: FastifyRequest): unknown {
+  const tooLarge = error instanceof Error && "code" in error && error.code === "FST_ERR_CTP_BODY_TOO_LARGE";
+  if (!tooLarge) return error;
+  const { bodyLimit } = request.routeOptions;
+  return new Refusal("too_large", `The body is larger than ${bodyLimit} bytes; send less at once.`);
 }
 
 function subject(request: FastifyRequest): Record<string, unknown> {

@@ -99,18 +99,18 @@ export class FloodGuard {
   readonly #good = new Set<string>();
 
   /** Throws a Refusal when the address is held up. */
-  check(address: string, credential: string | undefined): void {
+  check(address: string, credential: string): void {
     const entry = this.#failures.get(address);
     if (entry === undefined || entry.count < floodMax) return;
     const left = entry.until - Date.now();
     if (left <= 0) this.#failures.delete(address);
-    else if (credential === undefined || !this.#good.has(digest(credential))) {
+    else if (!this.#good.has(digest(credential))) {
       throw tooMany("Too many credentials from your address were not good", Math.ceil(left / 1000));
     }
   }
 
-  failed(address: string, credential: string | undefined): void {
-    if (credential !== undefined) this.#good.delete(digest(credential));
+  failed(address: string, credential: string): void {
+    this.#good.delete(digest(credential));
     const now = Date.now();
     const entry = this.#failures.get(address);
     if (entry !== undefined && entry.until > now) entry.count++;

@@ -56,6 +56,7 @@ const newTask = named(NewTask, "NewTask", {
   labels: ["web"],
   dependencies: ["1"],
 });
+const Move = { ...TaskMove, not: { required: ["before", "after"] } };
 const taskProblems: ProblemCode[] = [...changeProblems, "claimed", "stale_fence"];
 
 export const taskRoutes: FastifyPluginAsyncTypebox<Edge> = async (app, edge) => {
@@ -198,7 +199,7 @@ export const taskRoutes: FastifyPluginAsyncTypebox<Edge> = async (app, edge) => 
         params: TaskParams,
         querystring: NoQuery,
         headers: TaskPostHeaders,
-        body: named(TaskMove, "TaskMove", { before: "DEMO:master:1" }),
+        body: named(Move, "TaskMove", { before: "DEMO:master:1" }),
         response: { 200: Task },
       },
     },

@@ -15,7 +15,10 @@ export async function findAccount(): Promise<Account | undefined> {
   if (process.getuid?.() !== 0) return undefined;
   for (const name of ["postgres", "nobody"]) {
     const [uid, gid] = await Promise.all([run("id", ["-u", name]), run("id", ["-g", name])]);
-    if (uid.code === 0 && gid.code === 0) return { name, uid: Number(uid.output), gid: Number(gid.output) };
+    // An empty text would read as 0, which is root.
+    if (/^[1-9]\d*$/.test(uid.output) && /^\d+$/.test(gid.output)) {
+      return { name, uid: Number(uid.output), gid: Number(gid.output) };
+    }
   }
   throw new AppError(
     "unavailable",

@@ -13,22 +13,24 @@ export interface RunOptions {
   gid?: number;
 }
 
-/** Ends with the program itself, not with its output: a server that it leaves behind may hold that open. */
+/** How long to wait for the end of the output after the program's own. */
+const graceMs = 500;
+
+/** Ends soon after the program itself, even when a server that it leaves behind holds its output open. */
 export async function run(program: string, args: string[], options: RunOptions = {}): Promise<Outcome> {
   return await new Promise((resolve) => {
     const child = spawn(program, args, { ...options, stdio: ["ignore", "pipe", "pipe"] });
     const chunks: Buffer[] = [];
-    const output = () => Buffer.concat(chunks).toString("utf8").trim();
+    const finish = (code: number | null, message = "") => {
+      resolve({ code, output: Buffer.concat(chunks).toString("utf8").trim() || message });
+      child.stdout.destroy();
+      child.stderr.destroy();
+    };
     child.stdout.on("data", (chunk: Buffer) => chunks.push(chunk));
     child.stderr.on("data", (chunk: Buffer) => chunks.push(chunk));
-    child.once("error", (error) => resolve({ code: null, output: error.message }));
-    child.once("exit", (code) => {
-      // What was written last may still lie in the pipe.
-      setImmediate(() => {
-        resolve({ code, output: output() });
-        child.stdout.destroy();
-        child.stderr.destroy();
-      });
-    });
+    child.once("error", (error) => finish(null, error.message));
+    // The last of the output can come after the exit: on a busy machine well after.
+    child.once("exit", (code) => setTimeout(finish, graceMs, code));
+    child.once("close", (code) => finish(code));
   });
 }

@@ -94,9 +94,9 @@ async function join(cluster: Cluster, port: number): Promise<EmbeddedServer | un
   return {
     connectionString: url(database),
     async close() {
-      const last = await isLast(session);
+      // The lock is held until the server is gone: given up before, it would let another process in, to be cut off.
+      if (await isLast(session)) await cluster.stop();
       await session.close();
-      if (last) await cluster.stop();
     },
   };
 }

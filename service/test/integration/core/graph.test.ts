@@ -126,7 +126,7 @@ describe("quarantined edges", () => {
     });
   });
 
-  it("are listed by validate with what is wrong, and block nothing", async () => {
+  it("are listed by validate with what is wrong; only compat mode is held back by them, as the file reads", async () => {
     const { valid, problems } = await test.core.dependencies.validate(test.owner, key, "master");
     expect(valid).toBe(false);
     expect(problems.map(({ task, raw, problem }) => [task.localId, raw, problem])).toEqual([
@@ -134,7 +134,10 @@ describe("quarantined edges", () => {
       ["2", "2", "self"],
       ["3", "2", "cycle"],
     ]);
-    expect((await test.core.graphs.next(test.owner, key, "master", "compat")).task?.localId).toBe("1");
+    const ready = await test.core.graphs.ready(test.owner, key, "master");
+    expect(ready.tasks.map((task) => task.localId)).toEqual(["1", "3"]);
+    expect((await test.core.graphs.next(test.owner, key, "master", "compat")).task).toBeNull();
+    expect((await test.core.graphs.next(test.owner, key, "master", "smart")).task?.localId).toBe("3");
   });
 
   it("are fixed: what can hold by now counts again, the rest goes, and validate is content", async () => {

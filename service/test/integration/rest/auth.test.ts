@@ -141,6 +141,11 @@ describe("a session", () => {
     expect(Date.parse(opened.body.expiresAt)).toBeGreaterThan(Date.now());
     const answer = await me(opened.body.token);
     expect(answer.body).toMatchObject({ scopes: ["read"], organizationId: test.owner.organizationId });
+    const elsewhere = await callApp(app, "POST", `${api}/sessions`, {
+      token,
+      body: { organization: "elsewhere" },
+    });
+    expect([elsewhere.status, elsewhere.body.code]).toEqual([404, "not_found"]);
   });
 
   it("is refused when anything about it is not as it was signed", async () => {

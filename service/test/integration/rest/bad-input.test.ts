@@ -134,7 +134,11 @@ const bodies: [string, Call, Expected][] = [
     { raw: "{}", headers: { "content-encoding": "gzip" } },
     { status: 415, code: "unsupported_media_type" },
   ],
-  ["too much", { body: { title: "x", details: "x".repeat(1_100_000) } }, { status: 413, code: "too_large" }],
+  [
+    "too much",
+    { body: { title: "x", details: "x".repeat(1_100_000) } },
+    { status: 413, code: "too_large", says: "1048576 bytes" },
+  ],
 ];
 
 describe("a new task's body", () => {
@@ -209,7 +213,8 @@ const addresses: [string, string, Expected][] = [
   ["a task by a name of nothing", `${api}/tasks/NOPE:master:1`, { status: 404, code: "not_found" }],
   ["a task without sense", `${api}/tasks/%F0%9F%98%80`, { status: 404, code: "not_found" }],
   ["a project in lower case", `${api}/projects/nope`, { status: 404, code: "not_found" }],
-  ["an address of nothing", `${api}/nothing`, { status: 404, code: "not_found" }],
+  ["an address of nothing", `${api}/nothing`, { status: 404, code: "not_found", says: "/docs" }],
+  ["a space between fields", `PROJECT?fields=id,%20name`, { status: 400, pointer: "/query/fields" }],
 ];
 
 describe("an address", () => {
@@ -240,6 +245,11 @@ describe("an address", () => {
     const answer = await test.call("PUT", `${api}/projects/${world.project}`, { body: {} });
     expectProblem(answer, { status: 405, code: "method_not_allowed" });
     expect(answer.headers.allow).toBe("DELETE, GET, HEAD, PATCH");
+    for (const method of ["QUERY", "TRACE", "PROPFIND"]) {
+      const odd = await test.call(method, `${api}/projects`);
+      expectProblem(odd, { status: 405, code: "method_not_allowed" });
+      expect(odd.headers.allow).toBe("GET, HEAD, POST");
+    }
     const batch = await test.call("GET", `${tag}/tasks:batch`);
     expect([batch.status, batch.headers.allow]).toEqual([405, "POST"]);
   });
@@ -248,11 +258,9 @@ describe("an address", () => {
 describe("an import", () => {
   const url = () => `${api}/projects/${world.project}/import`;
 
-  it("of 50 MB is refused", async () => {
-    expectProblem(await test.call("POST", url(), { raw: Buffer.alloc(50_000_000, 0x20) }), {
-      status: 413,
-      code: "too_large",
-    });
+  it("of 50 MB is refused, with the limit that would be kept to", async () => {
+    const answer = await test.call("POST", url(), { raw: Buffer.alloc(50_000_000, 0x20) });
+    expectProblem(answer, { status: 413, code: "too_large", says: "16777216 bytes" });
   });
 
   it("of 50 MB in pieces is refused over a real connection, before all of it came", async () => {
@@ -296,9 +304,10 @@ describe("an import", () => {
   });
 
   it("of no body at all is refused", async () => {
-    const answer = await test.call("POST", url());
-    expectProblem(answer, { status: 422, code: "import_refused" });
-    expect(answer.text).toContain("empty_file");
+    expectProblem(await test.call("POST", `${url()}?mode=quarantine`), {
+      status: 422,
+      code: "invalid_input",
+    });
   });
 
   it("of no UTF-8 or another type is refused", async () => {

@@ -68,9 +68,13 @@ describe("versions", () => {
     expect(code(await change("*"))).toEqual([428, "version_required"]);
     expect(code(await change("1"))).toEqual([400, "invalid_input"]);
     expect(code(await change('"1", "2"'))).toEqual([400, "invalid_input"]);
-    expect(code(await change('W/"1"'))).toEqual([412, "version_mismatch"]);
-    expect(code(await change('"abc"'))).toEqual([412, "version_mismatch"]);
-    expect(code(await change('"99999999999999999999"'))).toEqual([412, "version_mismatch"]);
+    for (const none of ['W/"1"', '"abc"', '"0"', '"99999999999999999999"']) {
+      const answer = await change(none);
+      expect(code(answer)).toEqual([412, "version_mismatch"]);
+      expect(answer.body.detail).toBe(
+        `${none} is the ETag of no version; read the resource again and send its ETag as it is.`,
+      );
+    }
     expect(code(await change('"2"'))).toEqual([412, "version_mismatch"]);
     const changed = await change('"1"');
     expect([changed.status, changed.headers.etag]).toEqual([200, '"2"']);

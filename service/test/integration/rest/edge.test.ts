@@ -72,14 +72,17 @@ describe("the rate limit", () => {
       lifecycle,
       version: "0",
     });
-    const ask = (token: string) => callApp(app, "GET", `${api}/me`, { token });
+    const ask = (token?: string) => callApp(app, "GET", `${api}/me`, { token });
     expect((await ask(test.token)).status).toBe(200);
     const statuses: number[] = [];
+    // No credential is no guess.
+    for (let i = 0; i < 200; i++) expect((await ask()).status).toBe(401);
     for (let i = 0; i < 200; i++) statuses.push((await ask(`tmp_${i}`)).status);
     expect(statuses.filter((status) => status === 401)).toHaveLength(120);
     expect(statuses.filter((status) => status === 429)).toHaveLength(80);
     expect(looked).toBe(121);
     expect((await ask(test.token)).status).toBe(200);
+    expect((await ask()).status).toBe(401);
     await app.close();
   });
 });
@@ -243,13 +246,38 @@ describe("the description", () => {
     expect(change?.parameters).toContainEqual(
       expect.objectContaining({ name: "If-Match", in: "header", required: true }),
     );
+    const read = body.paths[`${api}/tasks/{id}`]?.get;
+    expect(read?.responses["304"]?.headers).toHaveProperty("ETag");
+    expect(read?.parameters).toContainEqual(expect.objectContaining({ name: "If-None-Match", in: "header" }));
+    const fields = read?.parameters.find(({ name }) => name === "fields");
+    expect("id,title").toMatch(new RegExp(fields?.schema?.pattern ?? "^$"));
+    expect("id,titel").not.toMatch(new RegExp(fields?.schema?.pattern ?? "."));
+    const made = body.paths[`${api}/tasks/{id}/subtasks`]?.post?.responses["201"];
+    expect(made?.headers).toMatchObject({ ETag: { required: true }, Location: { required: true } });
+    expect(Object.keys(made?.links ?? {})).toEqual(
+      expect.arrayContaining(["getTask", "updateTask", "claimTask", "createComment"]),
+    );
+    expect(body.components.links.updateTask).toEqual({
+      operationId: "updateTask",
+      parameters: { id: "$response.body#/id", "If-Match": "$response.header.ETag" },
+    });
+    expect(body.components.links.failClaim).toEqual({
+      operationId: "failClaim",
+      parameters: { id: "$response.body#/id" },
+      requestBody: { fence: "$response.body#/fence" },
+    });
+    expect(body.paths[`${api}/sessions`]?.post?.requestBody?.required).toBe(false);
+    expect(body.paths[`${api}/projects`]?.post?.requestBody?.required).toBe(true);
     expect(Object.keys(body.components.schemas)).toEqual(
       expect.arrayContaining(["Problem", "Task", "NewTask", "Claim"]),
     );
     expect(body.components.securitySchemes.bearer).toMatchObject({ type: "http", scheme: "bearer" });
-    const references = JSON.stringify(body).match(/#\/components\/schemas\/\w+/g) ?? [];
-    for (const reference of references)
-      expect(body.components.schemas).toHaveProperty(reference.split("/").at(-1) ?? "");
+    const references = JSON.stringify(body).match(/#\/components\/(schemas|links)\/\w+/g) ?? [];
+    for (const reference of references) {
+      const [, , kind, name = ""] = reference.split("/");
+      expect(kind === "links" ? body.components.links : body.components.schemas).toHaveProperty(name);
+    }
+    for (const { operationId } of Object.values(body.components.links)) expect(ids).toContain(operationId);
   });
 
   it("has a page that loads nothing from elsewhere and runs no script but its own", async () => {
@@ -278,8 +306,17 @@ interface Description {
     string,
     Record<
       string,
-      { operationId: string; parameters: unknown[]; responses: Record<string, { content: unknown }> }
+      {
+        operationId: string;
+        parameters: { name: string; schema?: { pattern?: string } }[];
+        requestBody?: { required: boolean };
+        responses: Record<string, { content?: unknown; headers?: object; links?: object }>;
+      }
     >
   >;
-  components: { schemas: Record<string, unknown>; securitySchemes: Record<string, unknown> };
+  components: {
+    schemas: Record<string, unknown>;
+    securitySchemes: Record<string, unknown>;
+    links: Record<string, { operationId: string }>;
+  };
 }

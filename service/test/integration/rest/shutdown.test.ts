@@ -138,11 +138,34 @@ it("finishes the requests that are under way when the drain is over", async () =
   child.kill("SIGTERM");
   await new Promise((resolve) => setTimeout(resolve, 500));
   expect(child.exitCode).toBeNull();
+  const ended = once(child, "exit");
+  const released = performance.now();
   await blocker.query("ROLLBACK");
   await blocker.end();
   expect(await Promise.all(answers)).toEqual([201, 201, 201, 201, 201]);
-  const [code] = child.exitCode === null ? await once(child, "exit") : [child.exitCode];
-  expect(code).toBe(0);
+  expect((await ended)[0]).toBe(0);
+  // Connections that clients would keep open must not hold the process.
+  expect(performance.now() - released).toBeLessThan(5000);
+}, 60_000);
+
+it("has no drain when somebody at a terminal stops it, but finishes what is under way", async () => {
+  const { child, port } = await startProgram(60);
+  const agent = new Agent({ keepAlive: true });
+  const blocker = new pg.Client({ connectionString: test.connectionString });
+  await blocker.connect();
+  await blocker.query("BEGIN; LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE");
+  const held = send(port, agent, "POST", `${api}/projects/LOAD/tags/master/tasks`, { title: "held" });
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  child.kill("SIGINT");
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  expect(child.exitCode).toBeNull();
+  const ended = once(child, "exit");
+  const released = performance.now();
+  await blocker.query("ROLLBACK");
+  await blocker.end();
+  expect(await held).toBe(201);
+  expect((await ended)[0]).toBe(0);
+  expect(performance.now() - released).toBeLessThan(5000);
 }, 60_000);
 
 it("stops at once at the second signal", async () => {
