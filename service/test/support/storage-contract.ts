@@ -820,12 +820,23 @@ export function storageContract(open: () => Promise<TestStorage>): void {
     });
 
     test("are held back by quarantined edges if asked to, each read as it was written", async () => {
-      const [open, done] = [await world.addTask({ status: "blocked" }), await world.addTask({ status: "done" })];
+      const [open, done] = [
+        await world.addTask({ status: "blocked" }),
+        await world.addTask({ status: "done" }),
+      ];
       const working = await world.addTask({ status: "in-progress" });
       await world.addTask({ parentId: working.id, status: "done" });
       const edge = async (taskId: string, raw: string) =>
         await reader.dependencies.insert([
-          { id: newId(), tagId: world.tagId, taskId, dependsOnId: null, position: 0, raw, problem: "missing" },
+          {
+            id: newId(),
+            tagId: world.tagId,
+            taskId,
+            dependsOnId: null,
+            position: 0,
+            raw,
+            problem: "missing",
+          },
         ]);
       for (const raw of ["99", open.localId, `"${done.localId}"`, `"${working.localId}.1"`]) {
         await edge((await world.addTask()).id, raw);
@@ -834,7 +845,11 @@ export function storageContract(open: () => Promise<TestStorage>): void {
       await edge((await world.addTask({ parentId: working.id })).id, "1");
       expect(await candidates()).toEqual(["3", "4", "5", "6", "7"]);
       expect(await candidates({ quarantinedEdgesHold: true })).toEqual(["3", "6", "7"]);
-      const subtasks = { level: "subtask", parentStatuses: ["in-progress"], quarantinedEdgesHold: true } as const;
+      const subtasks = {
+        level: "subtask",
+        parentStatuses: ["in-progress"],
+        quarantinedEdgesHold: true,
+      } as const;
       expect(await candidates(subtasks)).toEqual(["3.2"]);
     });
 

@@ -84,6 +84,9 @@ export function createProjects(services: Services): Projects {
       authorize(ctx, "project:delete");
       await change(services, ctx, { operation: "project.delete", input: { key, version } }, async (tx) => {
         const before = await getProject(tx, key);
+        // The cascade takes rows in an order of its own; behind these locks it meets nobody who holds one and wants another.
+        await tx.projects.lock(before.id);
+        await tx.tags.lockGraphs((await tx.tags.list(before.id)).map((tag) => tag.id));
         if (!(await tx.projects.delete(before.id, version))) throw await stale(tx, key, version);
         await record(tx, ctx, "project.deleted", { projectId: before.id }, { key, name: before.name });
       });
