@@ -1,4 +1,4 @@
-import type { ExportTag, ExportTask } from "./export.ts";
+import type { ExportTag, ExportTask } from "./export-input.ts";
 
 /**
  * The tag with a number in place of every id that is none: task-master-ai 0.43 lists slugs, and then calls every

@@ -5,7 +5,7 @@ import type { Config } from "../../config.ts";
 import { type App, prefix } from "../http.ts";
 import { Problem, type ProblemCode, problemType, Refusal, statusOf, titleOfProblem } from "../problem.ts";
 import { mayBeLeftOut } from "./body.ts";
-import { addLinks, schemaOf } from "./links.ts";
+import { addLinks, type Operation, type Schema, schemaOf } from "./links.ts";
 import { noContentPolicy } from "./security.ts";
 
 const always: ProblemCode[] = [
@@ -138,29 +138,6 @@ function withNames(query: unknown, item: Schema): unknown {
 function itemOf(answer: unknown): Schema {
   const schema = answer as Schema;
   return schema.properties?.items?.items ?? schema;
-}
-
-interface Schema {
-  title?: string;
-  required?: string[];
-  properties?: Record<string, Schema>;
-  items?: Schema;
-  anyOf?: Schema[];
-}
-
-export interface Answer {
-  description: string;
-  content?: Record<string, { schema?: Schema }>;
-  headers?: Record<string, object>;
-  links?: Record<string, object>;
-}
-
-export interface Operation {
-  operationId: string;
-  summary: string;
-  parameters?: { in: string; name: string; required?: boolean; description?: string; schema?: object }[];
-  requestBody?: { required?: boolean; content: Record<string, { schema: Schema }> };
-  responses: Record<string, Answer>;
 }
 
 /** What the routes' schemas cannot say of an operation: its headers, and what may be absent. */

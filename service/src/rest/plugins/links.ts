@@ -1,4 +1,26 @@
-import type { Answer, Operation } from "./docs.ts";
+/** The parts of OpenAPI 3.1 (and of JSON Schema in it) that the description is worked on by. */
+export interface Schema {
+  title?: string;
+  required?: string[];
+  properties?: Record<string, Schema>;
+  items?: Schema;
+  anyOf?: Schema[];
+}
+
+interface Answer {
+  description: string;
+  content?: Record<string, { schema?: Schema }>;
+  headers?: Record<string, object>;
+  links?: Record<string, object>;
+}
+
+export interface Operation {
+  operationId: string;
+  summary: string;
+  parameters?: { in: string; name: string; required?: boolean; description?: string; schema?: object }[];
+  requestBody?: { required?: boolean; content: Record<string, { schema: Schema }> };
+  responses: Record<string, Answer>;
+}
 
 /** Where a resource is, and how an answer that shows it names the parameters of that address. */
 interface Place {

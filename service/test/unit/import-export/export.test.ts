@@ -1,10 +1,6 @@
 import { describe, expect, it } from "vitest";
-import {
-  type ExportInput,
-  type ExportTag,
-  type ExportTask,
-  renderExport,
-} from "../../../src/core/import-export/export.ts";
+import { renderExport } from "../../../src/core/import-export/export.ts";
+import type { ExportInput, ExportTag, ExportTask } from "../../../src/core/import-export/export-input.ts";
 import { planImport } from "../../../src/core/import-export/plan.ts";
 import { toExportInput } from "./round-trip.ts";
 

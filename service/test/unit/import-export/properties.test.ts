@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { findCycles } from "../../../src/core/import-export/cycles.ts";
-import { type ExportInput, type ExportTask, renderExport } from "../../../src/core/import-export/export.ts";
+import { renderExport } from "../../../src/core/import-export/export.ts";
+import type { ExportInput, ExportTask } from "../../../src/core/import-export/export-input.ts";
 import { planImport } from "../../../src/core/import-export/plan.ts";
 import { toExportInput } from "./round-trip.ts";
 

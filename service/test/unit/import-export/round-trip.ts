@@ -1,4 +1,4 @@
-import type { ExportInput, ExportTag, ExportTask } from "../../../src/core/import-export/export.ts";
+import type { ExportInput, ExportTag, ExportTask } from "../../../src/core/import-export/export-input.ts";
 import type { ImportPlan, PlannedTag } from "../../../src/core/import-export/plan.ts";
 
 /** What the plan's rows would be once stored and loaded again: with ids, and jsonb's order of members. */
