@@ -154,7 +154,8 @@ const MOODS: readonly Mood[] = [
  * itself. Ids and dependencies are integers, in a share of the lists written as strings.
  *
  * A subtask's dependencies come in four forms: "1.2" for a sibling, a bare 2 or "2" for a sibling, "4.1" for another
- * task's subtask, and a bare number that fits no sibling but a task (the peer's `next` reads it as a sibling's all the same, and waits for ever).
+ * task's subtask, and a bare number that fits no sibling but a task (the peer's `next` reads it as a sibling's all the
+ * same, and waits for ever).
  */
 export function generateGraph(seed: number): TagFile {
   const random = mulberry32(seed);
