@@ -29,7 +29,7 @@ build: dist/.built ## Compile to dist/
 token: dist/.built ## Make a new owner token, when the first is lost
 	@node dist/bin/cli.js token
 
-peer: node_modules/.installed ## Check exports with the task-master-ai command line (installs it aside, from npm)
+peer: dist/.built ## Check exports with the task-master-ai command line (installs it aside, from npm)
 	@service/test/peer/check.sh
 
 schemathesis: dist/.built ## Run Schemathesis against the OpenAPI document (installs it aside, from PyPI)
@@ -39,10 +39,12 @@ clean: ## Remove what was built; your data in ./data stays
 	rm -rf dist coverage node_modules
 
 node_modules/.installed: package.json package-lock.json
+	@echo "Installing the packages that package-lock.json names (about a minute)…"
 	@npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
 dist/.built: node_modules/.installed prisma/schema.prisma $(shell find service/src -name '*.ts' -not -path '*/generated/*' 2>/dev/null) tsconfig.json tsconfig.build.json
+	@echo "Building…"
 	@npm run -s generate
 	@npm run -s build
 	@touch $@
