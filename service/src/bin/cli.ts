@@ -54,7 +54,9 @@ try {
   await program.parseAsync();
 } catch (error) {
   // A fault that the operator can mend is said in a sentence; anything else is a defect and shows where it happened.
-  const known = error instanceof ConfigError || error instanceof AppError;
+  // The system and PostgreSQL put a code on theirs: a refused connection, a wrong password, a missing database.
+  const coded = error instanceof Error && "code" in error && typeof error.code === "string";
+  const known = error instanceof ConfigError || error instanceof AppError || coded;
   const text = known
     ? error.message
     : error instanceof Error

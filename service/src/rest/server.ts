@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Config } from "../config.ts";
+import { AppError } from "../core/index.ts";
 import type { Logger } from "../log.ts";
 import type { App } from "./http.ts";
 import type { Lifecycle } from "./plugins/health.ts";
@@ -25,7 +26,9 @@ export interface Server {
  * cuts all of that short.
  */
 export async function startServer({ app, config, lifecycle, log }: ServerOptions): Promise<Server> {
-  const address = await app.listen({ host: config.host, port: config.port });
+  const address = await app.listen({ host: config.host, port: config.port }).catch((error: unknown) => {
+    throw explain(error, config);
+  });
 
   let stop: (drainSeconds: number) => void = () => {};
   let force: () => void = () => {};
@@ -60,4 +63,22 @@ export async function startServer({ app, config, lifecycle, log }: ServerOptions
     log.info("stopped");
   }
   return { address, closed: run() };
+}
+
+/** What an operator can mend, in a sentence; anything else as it is. */
+function explain(error: unknown, { host, port }: Config): unknown {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  if (code === "EADDRINUSE") {
+    return new AppError(
+      "conflict",
+      `Port ${port} of ${host} is in use by another program; stop that one, or set PORT.`,
+    );
+  }
+  if (code === "EACCES") {
+    return new AppError("forbidden", `This user may not listen on port ${port}; set PORT to one above 1023.`);
+  }
+  if (code === "EADDRNOTAVAIL" || code === "ENOTFOUND") {
+    return new AppError("invalid_input", `This machine has no address ${host}; set HOST to one that it has.`);
+  }
+  return error;
 }
