@@ -1,6 +1,7 @@
 import type { Context } from "./context.ts";
 import { AppError } from "./errors.ts";
 import type { EventType } from "./events/schema.ts";
+import { isSame } from "./json.ts";
 import type { JsonObject } from "./schema.ts";
 import { type Sealer, sha256 } from "./secrets.ts";
 import type { Storage, Transaction } from "./storage.ts";
@@ -87,19 +88,9 @@ export function changesOf<T extends object>(
   const changes: Record<string, [unknown, unknown]> = {};
   for (const [field, after] of Object.entries(patch)) {
     const old = before[field as keyof T];
-    if (after !== undefined && !equal(old, after)) changes[field] = [old, after];
+    if (after !== undefined && !isSame(old, after)) changes[field] = [old, after];
   }
   return changes;
-}
-
-/** Equality of JSON values; the order of an object's members does not count. */
-export function equal(a: unknown, b: unknown): boolean {
-  if (a === b) return true;
-  if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false;
-  if (Array.isArray(a) !== Array.isArray(b)) return false;
-  const keys = Object.keys(a);
-  if (keys.length !== Object.keys(b).length) return false;
-  return keys.every((key) => Object.hasOwn(b, key) && equal(Reflect.get(a, key), Reflect.get(b, key)));
 }
 
 /** The version that the caller has seen is not the current one. */

@@ -1,3 +1,4 @@
+import { isSame } from "../json.ts";
 import type { JsonObject } from "../schema.ts";
 import type { ExportDependency, ExportInput, ExportTag, ExportTask } from "./export-input.ts";
 import {
@@ -11,7 +12,7 @@ import {
   readTagMetadata,
   tagMetadata,
 } from "./fields.ts";
-import { createJsonWriter, isSame, type JsonWriter, updateText } from "./json.ts";
+import { createJsonWriter, type JsonWriter, updateText } from "./json.ts";
 import { withNumbers } from "./numbered.ts";
 import { addName, type Names, readId, readReference, resolveReference, segmentJson } from "./references.ts";
 import type { MemberSource, ProjectSource } from "./source.ts";

@@ -1,7 +1,7 @@
+import { isObject, isSame } from "../json.ts";
 import { type JsonObject, type Priority, priorities, type Status, statuses } from "../schema.ts";
 import type { TaskValues } from "../storage.ts";
 import type { Complexity } from "../tasks/schema.ts";
-import { isObject, isSame } from "./json.ts";
 import type { ImportProblemCode } from "./schema.ts";
 
 /** What a task has for a title when the file gives it none. */

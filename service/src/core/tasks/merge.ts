@@ -1,3 +1,4 @@
+import { isObject } from "../json.ts";
 import type { JsonObject } from "../schema.ts";
 
 /** RFC 7396 on an object: null removes a member, an object is merged, anything else replaces. */
@@ -11,8 +12,4 @@ export function mergePatch(target: JsonObject, patch: JsonObject): JsonObject {
     } else result.set(key, value);
   }
   return Object.fromEntries(result);
-}
-
-function isObject(value: unknown): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
