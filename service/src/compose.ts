@@ -7,12 +7,15 @@ import type { Core } from "./core/index.ts";
 import type { Storage } from "./core/storage.ts";
 import type { Logger } from "./log.ts";
 import { openEmbedded } from "./storage/embedded/open.ts";
+import { startServer } from "./storage/embedded/server.ts";
 import { openPostgres } from "./storage/postgres/open.ts";
 
 export interface Composition {
   core: Core;
   storage: Storage;
   sessionKey: SessionKey;
+  /** Begins the work that no request asks for; not before the schema is there that it works on. */
+  startUpkeep(): void;
   /** Stops the upkeep, then closes the storage. */
   close(): Promise<void>;
 }
@@ -26,11 +29,14 @@ export async function compose(config: Config, log: Logger): Promise<Composition>
       storage,
       sessionKey.algorithm === "HS256" ? sessionKey.secret : sessionKey.privateKey,
     );
-    const stopUpkeep = startUpkeep(core, storage, log);
+    let stopUpkeep = async () => {};
     return {
       core,
       storage,
       sessionKey,
+      startUpkeep() {
+        stopUpkeep = startUpkeep(core, storage, log);
+      },
       async close() {
         await stopUpkeep();
         await storage.close();
@@ -49,6 +55,22 @@ export function openStorage(config: Config): Promise<Storage> {
   return database.kind === "postgres"
     ? openPostgres({ connectionString: database.url, ...common })
     : openEmbedded({ directory: database.directory, ...common });
+}
+
+export interface DatabaseHandle {
+  connectionString: string;
+  /** Whether it is the embedded one, whose server this process has started or joined. */
+  embedded: boolean;
+  close(): Promise<void>;
+}
+
+/** For the programs that work on the database itself, under the storage: the embedded one is started, not migrated. */
+export async function openDatabase({ database }: Config): Promise<DatabaseHandle> {
+  if (database.kind === "postgres") {
+    return { connectionString: database.url, embedded: false, close: async () => {} };
+  }
+  const { connectionString, close } = await startServer(database.directory);
+  return { connectionString, embedded: true, close };
 }
 
 /** Beside the embedded database's files, so that sessions outlive a restart without anything to set up. */

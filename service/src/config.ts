@@ -236,8 +236,13 @@ export class ConfigError extends Error {
   }
 }
 
+export interface LoadOptions {
+  /** Whether the program signs sessions; one that does not, needs no key for it. */
+  session?: boolean;
+}
+
 /** Reads the configuration out of an environment. An empty variable counts as absent. Throws ConfigError. */
-export function loadConfig(env: Record<string, string | undefined>): Config {
+export function loadConfig(env: Record<string, string | undefined>, options: LoadOptions = {}): Config {
   const given: Record<string, string> = {};
   for (const variable of variables) {
     const value = env[variable];
@@ -249,7 +254,7 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
   const faults = [...unknownVariables(env), ...wrongVariables(raw, given)];
   // Rules between variables are checked on what is well-formed, so that one start shows every fault.
   const values = raw as Values;
-  const key = sessionKey(values, faults);
+  const key = sessionKey(values, faults, options.session ?? true);
   const oidc = oidcOf(values, faults);
   if (faults.length > 0) throw new ConfigError(faults);
 
@@ -401,7 +406,7 @@ function editDistance(a: string, b: string): number {
   return previous[b.length] ?? 0;
 }
 
-function sessionKey(values: Values, faults: string[]): SessionKey | null {
+function sessionKey(values: Values, faults: string[], demanded: boolean): SessionKey | null {
   const secret = values.TASKMASTER_SESSION_SECRET;
   const pem = values.TASKMASTER_SESSION_PRIVATE_KEY;
   if (secret !== undefined && pem !== undefined) {
@@ -418,7 +423,7 @@ function sessionKey(values: Values, faults: string[]): SessionKey | null {
     return null;
   }
   if (typeof pem === "string") return privateKey(pem, faults);
-  if (values.DATABASE_URL !== undefined) {
+  if (demanded && values.DATABASE_URL !== undefined) {
     faults.push(
       "TASKMASTER_SESSION_SECRET is missing: with DATABASE_URL every process must sign sessions with the same secret; " +
         "make one with: openssl rand -base64 48 (or set TASKMASTER_SESSION_PRIVATE_KEY)",

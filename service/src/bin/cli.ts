@@ -2,11 +2,11 @@
 import { Command } from "commander";
 import { ConfigError } from "../config.ts";
 import { AppError } from "../core/index.ts";
+import { readVersion } from "../version.ts";
 import { showConfig } from "./config.ts";
-import { migrateStatus, migrateUp } from "./migrate.ts";
+import { addMigrate } from "./migrate.ts";
 import { serve } from "./serve.ts";
 import { issueToken } from "./token.ts";
-import { readVersion } from "./version.ts";
 
 const program = new Command("task-master-pro")
   .description("The task server for teams whose members are people and coding agents.")
@@ -36,13 +36,7 @@ program
   .option("--json", "as JSON")
   .action((options: { json?: boolean }) => showConfig({ json: options.json === true }));
 
-const migrate = program.command("migrate").description("the database's schema");
-migrate
-  .command("status")
-  .description("which migrations are applied and which are pending")
-  .option("--json", "as JSON")
-  .action((options: { json?: boolean }) => migrateStatus({ json: options.json === true }));
-migrate.command("up").description("apply all pending migrations").action(migrateUp);
+addMigrate(program);
 
 program
   .command("token")

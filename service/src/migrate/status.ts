@@ -1,33 +1,72 @@
-import pg from "pg";
-import { readMigrations } from "./migrations.ts";
+import type pg from "pg";
+import { connect } from "./connection.ts";
+import { readRecorded } from "./ledger.ts";
+import { type MigrationFolder, readMigrations } from "./migrations.ts";
 
-export interface MigrationStatus {
-  /** Finished and not rolled back, whether or not this program knows them. */
-  applied: string[];
-  /** This program's migrations that the database does not have. */
-  pending: string[];
+export interface MigrationState {
+  name: string;
+  state: "applied" | "pending" | "half applied" | "half reverted";
+  kind: "expand" | "contract" | null;
+  /** Whether the database keeps a script that takes it back; null while it is pending. */
+  revertible: boolean | null;
+  /** Whether this program has it. One that it does not have was applied by another release. */
+  known: boolean;
+  /** It was applied in another form than this program has. */
+  edited: boolean;
 }
 
-export async function migrationStatus(connectionString: string): Promise<MigrationStatus> {
-  const { migrations } = await readMigrations();
-  const client = new pg.Client({ connectionString, application_name: "task-master-pro migrate" });
-  await client.connect();
+export interface MigrationStatus {
+  migrations: MigrationState[];
+  applied: number;
+  pending: number;
+  /** Indexes that a killed or failed build left behind: maintained at every write and used by nobody. */
+  invalidIndexes: string[];
+}
+
+/** Where a database stands, read without a lock. The folder is the package's by default. */
+export async function migrationStatus(
+  connectionString: string,
+  folder?: MigrationFolder,
+): Promise<MigrationStatus> {
+  const { migrations } = folder ?? (await readMigrations());
+  const client = await connect(connectionString);
   try {
-    const ledger = await client.query<{ present: boolean }>(
-      "SELECT to_regclass('_prisma_migrations') IS NOT NULL AS present",
-    );
-    const applied = ledger.rows[0]?.present === true ? await readLedger(client) : [];
-    const known = new Set(applied);
-    return { applied, pending: migrations.map(({ name }) => name).filter((name) => !known.has(name)) };
+    const recorded = new Map((await readRecorded(client)).map((one) => [one.name, one]));
+    const known = new Map(migrations.map((migration) => [migration.name, migration]));
+    const names = [...new Set([...known.keys(), ...recorded.keys()])].sort();
+    const states = names.map((name): MigrationState => {
+      const own = known.get(name);
+      const theirs = recorded.get(name);
+      return {
+        name,
+        state:
+          theirs === undefined
+            ? "pending"
+            : theirs.ledger?.state === "reverting"
+              ? "half reverted"
+              : theirs.finished
+                ? "applied"
+                : "half applied",
+        kind: theirs?.ledger?.kind ?? own?.kind ?? null,
+        revertible: theirs === undefined ? null : typeof theirs.ledger?.down === "string",
+        known: own !== undefined,
+        edited: own !== undefined && theirs !== undefined && own.checksum !== theirs.checksum,
+      };
+    });
+    const applied = states.filter(({ state }) => state === "applied").length;
+    const pending = states.filter(({ known, state }) => known && state !== "applied").length;
+    return { migrations: states, applied, pending, invalidIndexes: await findInvalidIndexes(client) };
   } finally {
     await client.end();
   }
 }
 
-async function readLedger(client: pg.Client): Promise<string[]> {
+async function findInvalidIndexes(client: pg.Client): Promise<string[]> {
   const { rows } = await client.query<{ name: string }>(
-    `SELECT migration_name AS name FROM _prisma_migrations
-     WHERE finished_at IS NOT NULL AND rolled_back_at IS NULL ORDER BY migration_name COLLATE "C"`,
+    `SELECT indexrelid::regclass::text AS name FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+     WHERE NOT indisvalid AND c.relnamespace = 'public'::regnamespace
+       AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid)
+     ORDER BY 1`,
   );
   return rows.map(({ name }) => name);
 }

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import fastify, { type FastifyBaseLogger, LogController } from "fastify";
 import type { Config, SessionKey } from "../config.ts";
-import type { Core } from "../core/index.ts";
+import { AppError, type Core } from "../core/index.ts";
 import type { Logger } from "../log.ts";
 import { type App, type Edge, prefix } from "./http.ts";
 import { addAccessLog } from "./plugins/access-log.ts";
@@ -86,6 +86,10 @@ export async function buildApp(options: AppOptions): Promise<App> {
   const guard = new FloodGuard();
   await app.register(
     async (api: App) => {
+      // On a schema that it does not know, a request would fail in the middle, or write what no release understands.
+      api.addHook("onRequest", async () => {
+        if (lifecycle.obstacle !== null) throw new AppError("unavailable", lifecycle.obstacle);
+      });
       await addAuthentication(api, {
         core,
         sessionKey: options.sessionKey,

@@ -3,9 +3,12 @@ import type { Core, StorageCheck } from "../../core/index.ts";
 import type { App } from "../http.ts";
 import { operation } from "../schemas.ts";
 
-/** Whether the process is on its way out; whoever stops it sets `draining`. */
+/** What of the process's own state decides whether it serves; whoever starts and stops it sets the members. */
 export interface Lifecycle {
+  /** It is on its way out. */
   draining: boolean;
+  /** Why it cannot serve the API yet, with the way out; null once it can. */
+  obstacle: string | null;
 }
 
 const strict = { additionalProperties: false } as const;

@@ -7,7 +7,7 @@ import { createIdentityStore } from "./identity.ts";
 import { createRepositories, createTransaction } from "./repositories.ts";
 import { type Db, sql } from "./sql.ts";
 import { createUpkeep } from "./upkeep.ts";
-import { schemaMinimum } from "./window.ts";
+import { schemaKnown, schemaMinimum } from "./window.ts";
 
 const attempts = 5;
 
@@ -70,17 +70,32 @@ async function check(db: Db): Promise<StorageCheck> {
     };
   }
   const database = { ok: true, detail: "The database answers." };
-  try {
-    const applied = await db.query(sql`
-      SELECT 1 AS one FROM _prisma_migrations
-      WHERE migration_name = ${schemaMinimum} AND finished_at IS NOT NULL AND rolled_back_at IS NULL LIMIT 1`);
-    return applied.length > 0
-      ? { database, migrations: { ok: true, detail: `Migration ${schemaMinimum} is applied.` } }
-      : {
-          database,
-          migrations: { ok: false, detail: `Migration ${schemaMinimum} is missing; run the migrations.` },
-        };
-  } catch {
-    return { database, migrations: { ok: false, detail: "The database has no migrations yet; run them." } };
+  return { database, migrations: await checkSchema(db) };
+}
+
+/** Whether the schema lies inside the window of this program; if not, the detail says what to run. */
+async function checkSchema(db: Db): Promise<{ ok: boolean; detail: string }> {
+  const applied = await db
+    .query<{ name: string }>(sql`
+      SELECT migration_name AS name FROM _prisma_migrations
+      WHERE migration_name >= ${schemaMinimum} COLLATE "C" AND finished_at IS NOT NULL AND rolled_back_at IS NULL`)
+    .catch(() => undefined);
+  if (applied === undefined || !applied.some(({ name }) => name === schemaMinimum)) {
+    const detail = `The database lacks the migration ${schemaMinimum}; run: task-master-pro migrate up`;
+    return { ok: false, detail };
   }
+  // Without the ledger, another tool applied the migrations, and what it applied later is taken to be an expansion.
+  const beyond = applied.some(({ name }) => name > schemaKnown)
+    ? await db
+        .query<{ name: string }>(sql`
+          SELECT name FROM migrate.ledger WHERE name > ${schemaKnown} COLLATE "C" AND kind = 'contract' ORDER BY name LIMIT 1`)
+        .catch(() => [])
+    : [];
+  if (beyond[0] !== undefined) {
+    const detail =
+      `The database has the contract step ${beyond[0].name}, which this release does not know; run a newer release, ` +
+      `or go back with: task-master-pro migrate down --to ${schemaKnown}`;
+    return { ok: false, detail };
+  }
+  return { ok: true, detail: `The schema is inside the window that begins with ${schemaMinimum}.` };
 }

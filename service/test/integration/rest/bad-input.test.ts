@@ -357,7 +357,7 @@ it("shows nothing of its insides when it fails, and logs the cause", async () =>
     config: test.config,
     log,
     sessionKey: { algorithm: "HS256", secret: "x".repeat(32) },
-    lifecycle: { draining: false },
+    lifecycle: { draining: false, obstacle: null },
     version: "0",
   });
   const answer = await app.inject({

@@ -63,7 +63,7 @@ describe("the rate limit", () => {
       },
     };
     const log = createLog({ logLevel: "silent" });
-    const lifecycle = { draining: false };
+    const lifecycle = { draining: false, obstacle: null };
     const app = await buildApp({
       core,
       config: test.config,
@@ -186,7 +186,7 @@ describe("health", () => {
       config: test.config,
       log,
       sessionKey: testKey,
-      lifecycle: { draining: false },
+      lifecycle: { draining: false, obstacle: null },
       version: "0",
     });
     expect((await callApp(app, "GET", "/readyz")).status).toBe(200);

@@ -60,7 +60,7 @@ export async function openTestApp(env: Record<string, string> = {}): Promise<Tes
     });
   const config = configOf({});
   const log = createLog({ logLevel: "info" }, { write: (line) => void lines.push(line) });
-  const lifecycle = { draining: false };
+  const lifecycle = { draining: false, obstacle: null };
   const build = (used: Config, sessionKey: SessionKey, logger: Logger = log) =>
     buildApp({ core: test.core, config: used, log: logger, sessionKey, lifecycle, version: "0.0.0" });
   const app = await build(config, testKey);
