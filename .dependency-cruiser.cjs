@@ -39,7 +39,21 @@ module.exports = {
       name: "prisma-in-postgres-only",
       severity: "error",
       from: { path: src, pathNot: [`${src}storage/postgres/`, `${src}migrate/`] },
-      to: { path: "^node_modules/(@prisma|prisma|pg)/" },
+      to: { path: "^node_modules/(@prisma|prisma)/" },
+    },
+    {
+      name: "sql-under-the-core-only",
+      comment: "The storage adapter, and the two programs that work on the database itself.",
+      severity: "error",
+      from: { path: src, pathNot: [`${src}(storage/postgres|migrate|backup)/`] },
+      to: { path: "^node_modules/(pg|pg-copy-streams|libpg-query)/" },
+    },
+    {
+      name: "backup-sees-migrate-and-errors-only",
+      comment: "A backup is of the database and not of what the server makes of it.",
+      severity: "error",
+      from: { path: `${src}backup/` },
+      to: { path: src, pathNot: [`${src}(backup|migrate)/`, `${src}core/errors\\.ts$`] },
     },
     {
       name: "fastify-in-rest-only",

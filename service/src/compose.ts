@@ -7,7 +7,6 @@ import type { Core } from "./core/index.ts";
 import type { Storage } from "./core/storage.ts";
 import type { Logger } from "./log.ts";
 import { openEmbedded } from "./storage/embedded/open.ts";
-import { startServer } from "./storage/embedded/server.ts";
 import { openPostgres } from "./storage/postgres/open.ts";
 
 export interface Composition {
@@ -55,22 +54,6 @@ export function openStorage(config: Config): Promise<Storage> {
   return database.kind === "postgres"
     ? openPostgres({ connectionString: database.url, ...common })
     : openEmbedded({ directory: database.directory, ...common });
-}
-
-export interface DatabaseHandle {
-  connectionString: string;
-  /** Whether it is the embedded one, whose server this process has started or joined. */
-  embedded: boolean;
-  close(): Promise<void>;
-}
-
-/** For the programs that work on the database itself, under the storage: the embedded one is started, not migrated. */
-export async function openDatabase({ database }: Config): Promise<DatabaseHandle> {
-  if (database.kind === "postgres") {
-    return { connectionString: database.url, embedded: false, close: async () => {} };
-  }
-  const { connectionString, close } = await startServer(database.directory);
-  return { connectionString, embedded: true, close };
 }
 
 /** Beside the embedded database's files, so that sessions outlive a restart without anything to set up. */

@@ -29,6 +29,20 @@ export interface OidcConfig {
   algorithms: readonly OidcAlgorithm[];
 }
 
+export interface BackupConfig {
+  target:
+    | { kind: "folder"; directory: string }
+    | { kind: "s3"; bucket: string; prefix: string; endpoint: string | null; region: string | null };
+  /** Whom backups are encrypted for (age1…); none writes them in the clear. */
+  recipients: readonly string[];
+  /** The file with the keys that open them; null when there is none. */
+  identityFile: string | null;
+  /** Null is the system's temporary folder. */
+  scratchDirectory: string | null;
+  /** The server that drills restore into; null is the database's own. */
+  drillUrl: string | null;
+}
+
 /** Everything that can be set from outside, read once at the start and never changed. Times are in seconds. */
 export interface Config {
   database:
@@ -54,6 +68,7 @@ export interface Config {
   shutdownDrainSeconds: number;
   /** Whom to believe X-Forwarded-For: nobody, everybody, or these addresses and networks. */
   trustProxy: boolean | readonly string[];
+  backup: BackupConfig;
   /** What was given, for describeConfig. */
   given: Readonly<Record<string, string>>;
 }
@@ -207,6 +222,36 @@ const properties = {
     pattern: "^(true|false|[0-9A-Fa-f.:/]+(\\s*,\\s*[0-9A-Fa-f.:/]+)*)$",
     default: "false",
   }),
+  TASKMASTER_BACKUP_TARGET: text({
+    description: "Where backups are kept: a folder, or s3://bucket/prefix.",
+    minLength: 1,
+    default: "./backups",
+  }),
+  TASKMASTER_BACKUP_S3_ENDPOINT: text({
+    description: "The S3 service, unless it is Amazon's; keys and region come from the AWS_* variables.",
+    form: "a URL that starts with http:// or https://",
+    pattern: "^https?://\\S+$",
+  }),
+  TASKMASTER_BACKUP_AGE_RECIPIENTS: list(Type.String({ pattern: "^age1[0-9a-z]+$" }), {
+    description: "The public keys that backups are encrypted for, by age; make a pair with: age-keygen",
+    form: "age recipients (age1…), separated by commas",
+    absent: "backups are not encrypted",
+  }),
+  TASKMASTER_BACKUP_AGE_IDENTITY_FILE: text({
+    description: "The file with the keys that open encrypted backups; needed to restore, not to make them.",
+    minLength: 1,
+  }),
+  TASKMASTER_BACKUP_SCRATCH_DIRECTORY: text({
+    description: "Where the files of a backup lie while they are on their way; it needs room for one backup.",
+    minLength: 1,
+    absent: "the system's temporary folder",
+  }),
+  TASKMASTER_BACKUP_DRILL_DATABASE_URL: text({
+    description: "A server for drills, whose user may create databases.",
+    form: "a URL that starts with postgres:// or postgresql://",
+    pattern: "^postgres(ql)?://.+",
+    absent: "the database's own server",
+  }),
 } satisfies TProperties;
 
 const Environment = Type.Object(
@@ -256,6 +301,7 @@ export function loadConfig(env: Record<string, string | undefined>, options: Loa
   const values = raw as Values;
   const key = sessionKey(values, faults, options.session ?? true);
   const oidc = oidcOf(values, faults);
+  const backup = backupOf(values, faults);
   if (faults.length > 0) throw new ConfigError(faults);
 
   const common = {
@@ -284,6 +330,7 @@ export function loadConfig(env: Record<string, string | undefined>, options: Loa
     requestTimeoutSeconds: settled(values, "TASKMASTER_REQUEST_TIMEOUT_SECONDS"),
     shutdownDrainSeconds: settled(values, "TASKMASTER_SHUTDOWN_DRAIN_SECONDS"),
     trustProxy: trustProxyOf(settled(values, "TASKMASTER_TRUST_PROXY")),
+    backup,
     given,
   });
 }
@@ -478,6 +525,32 @@ function oidcOf(values: Values, faults: string[]): OidcConfig | null {
     audience: settled(values, "TASKMASTER_OIDC_AUDIENCE"),
     jwksUrl: settled(values, "TASKMASTER_OIDC_JWKS_URL"),
     algorithms: settled(values, "TASKMASTER_OIDC_ALGORITHMS") as OidcAlgorithm[],
+  };
+}
+
+function backupOf(values: Values, faults: string[]): BackupConfig {
+  const target = settled(values, "TASKMASTER_BACKUP_TARGET");
+  const endpoint = values.TASKMASTER_BACKUP_S3_ENDPOINT ?? null;
+  const s3 = /^s3:\/\/([a-z0-9][a-z0-9.-]+)(?:\/(.*))?$/.exec(target);
+  if (s3 === null && /^[a-z0-9+.-]+:\/\//i.test(target)) {
+    faults.push(
+      `TASKMASTER_BACKUP_TARGET is ${JSON.stringify(maskUrl(target))} but must be a folder, or s3://bucket/prefix.`,
+    );
+  }
+  if (s3 === null && endpoint !== null) {
+    faults.push(
+      "TASKMASTER_BACKUP_S3_ENDPOINT is set, but TASKMASTER_BACKUP_TARGET is no s3://bucket/prefix.",
+    );
+  }
+  return {
+    target:
+      s3 === null
+        ? { kind: "folder", directory: target }
+        : { kind: "s3", bucket: s3[1] ?? "", prefix: s3[2] ?? "", endpoint, region: null },
+    recipients: values.TASKMASTER_BACKUP_AGE_RECIPIENTS ?? [],
+    identityFile: values.TASKMASTER_BACKUP_AGE_IDENTITY_FILE ?? null,
+    scratchDirectory: values.TASKMASTER_BACKUP_SCRATCH_DIRECTORY ?? null,
+    drillUrl: values.TASKMASTER_BACKUP_DRILL_DATABASE_URL ?? null,
   };
 }
 

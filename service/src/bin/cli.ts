@@ -3,10 +3,9 @@ import { Command } from "commander";
 import { ConfigError } from "../config.ts";
 import { AppError } from "../core/index.ts";
 import { readVersion } from "../version.ts";
+import { addBackup } from "./backup.ts";
 import { showConfig } from "./config.ts";
 import { addMigrate } from "./migrate.ts";
-import { serve } from "./serve.ts";
-import { issueToken } from "./token.ts";
 
 const program = new Command("task-master-pro")
   .description("The task server for teams whose members are people and coding agents.")
@@ -21,6 +20,7 @@ came from. Without DATABASE_URL the program runs on a PostgreSQL of its own, in 
 Examples:
   $ task-master-pro serve                                the server, on port 3000
   $ DATABASE_URL=postgres://… task-master-pro migrate up   bring a database's schema up to date
+  $ task-master-pro backup create                        back the database up into ./backups
   $ task-master-pro token                                a new owner token, when the first is lost`,
   );
 
@@ -28,7 +28,11 @@ program
   .command("serve")
   .description("start the server; it stops on SIGTERM or SIGINT without losing a request")
   .option("--welcome", "also make a first organization and token where there is none, and show how to begin")
-  .action((options: { welcome?: boolean }) => serve({ welcome: options.welcome === true }));
+  .action(async (options: { welcome?: boolean }) => {
+    // Loaded when it is called for: most of the program is the server, and the other commands need none of it.
+    const { serve } = await import("./serve.ts");
+    await serve({ welcome: options.welcome === true });
+  });
 
 program
   .command("config")
@@ -37,12 +41,16 @@ program
   .action((options: { json?: boolean }) => showConfig({ json: options.json === true }));
 
 addMigrate(program);
+addBackup(program);
 
 program
   .command("token")
   .description("make a new token for the first organization's first owner, and print it")
   .option("--json", "as JSON")
-  .action((options: { json?: boolean }) => issueToken({ json: options.json === true }));
+  .action(async (options: { json?: boolean }) => {
+    const { issueToken } = await import("./token.ts");
+    await issueToken({ json: options.json === true });
+  });
 
 try {
   await program.parseAsync();

@@ -1,15 +1,13 @@
 import { type Command, InvalidArgumentError } from "commander";
-import { type DatabaseHandle, openDatabase } from "../compose.ts";
 import { loadConfig } from "../config.ts";
 import { AppError } from "../core/errors.ts";
 import { applyMigrations, findPending } from "../migrate/apply.ts";
-import { checkMigrations } from "../migrate/check.ts";
 import { connect, type MigrateProgress } from "../migrate/connection.ts";
-import { createMigration } from "../migrate/create.ts";
 import { readRecorded } from "../migrate/ledger.ts";
 import { readMigrations } from "../migrate/migrations.ts";
 import { planRevert, revertMigrations } from "../migrate/revert.ts";
 import { type MigrationState, migrationStatus } from "../migrate/status.ts";
+import { onDatabase } from "./database.ts";
 import { openProgress, type Progress } from "./progress.ts";
 
 interface Flags {
@@ -92,21 +90,17 @@ function seconds(text: string): number {
   return value;
 }
 
-async function onDatabase<T>(work: (database: DatabaseHandle) => Promise<T>): Promise<T> {
-  const database = await openDatabase(loadConfig(process.env, { session: false }));
-  try {
-    return await work(database);
-  } finally {
-    await database.close();
-  }
-}
+const settings = () => loadConfig(process.env, { session: false });
 
 function print(json: boolean | undefined, value: unknown, text: string): void {
   process.stdout.write(json === true ? `${JSON.stringify(value, null, 2)}\n` : `${text}\n`);
 }
 
 async function status({ json }: Flags): Promise<void> {
-  const found = await onDatabase(async ({ connectionString }) => await migrationStatus(connectionString));
+  const found = await onDatabase(
+    settings(),
+    async ({ connectionString }) => await migrationStatus(connectionString),
+  );
   const lines = found.migrations.map((one) =>
     `${one.state.padEnd(13)} ${one.name}  ${remarks(one)}`.trimEnd(),
   );
@@ -216,7 +210,7 @@ async function dryRun(
   flags: Flags,
   plan: (client: Awaited<ReturnType<typeof connect>>, connectionString: string) => Promise<Step[]>,
 ): Promise<void> {
-  const found = await onDatabase(async ({ connectionString }) => {
+  const found = await onDatabase(settings(), async ({ connectionString }) => {
     const client = await connect(connectionString);
     try {
       return await plan(client, connectionString);
@@ -242,7 +236,7 @@ async function run<T>(
     },
   ) => Promise<T>,
 ): Promise<T> {
-  return await onDatabase(async ({ connectionString }) => {
+  return await onDatabase(settings(), async ({ connectionString }) => {
     const progress = openProgress();
     try {
       return await work(connectionString, {
@@ -270,6 +264,8 @@ function show(progress: Progress, one: MigrateProgress): void {
 }
 
 async function create(name: string, flags: Flags): Promise<void> {
+  // Loaded here: Prisma's engine is large, and only who writes migrations needs it.
+  const { createMigration } = await import("../migrate/create.ts");
   const folders = await createMigration(name, { empty: flags.empty === true });
   print(
     flags.json,
@@ -282,6 +278,7 @@ async function create(name: string, flags: Flags): Promise<void> {
 }
 
 async function check({ json }: Flags): Promise<void> {
+  const { checkMigrations } = await import("../migrate/check.ts");
   const progress = openProgress();
   let steps = 0;
   const faults = await checkMigrations({

@@ -1,0 +1,562 @@
+import { addAbortSignal, finished, type Readable, Transform } from "node:stream";
+import {
+  AbortMultipartUploadCommand,
+  DeleteObjectCommand,
+  GetObjectCommand,
+  ListMultipartUploadsCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+  S3Client,
+} from "@aws-sdk/client-s3";
+import { Upload } from "@aws-sdk/lib-storage";
+import { AppError } from "../core/errors.ts";
+import {
+  assertBackupId,
+  assertFileName,
+  isBackupId,
+  manifestName,
+  newBackupId,
+  startOf,
+} from "./manifest.ts";
+import { type BackupStore, type S3Options, type StoredFile, textLimit } from "./store.ts";
+import { takeIn } from "./streams.ts";
+
+/** Bytes of one part; two are on their way while the next is gathered, so that a write takes some 50 MB. */
+const partSize = 8 * 1024 * 1024;
+/** S3's own limit (10,000 parts), so 78 GiB a file. */
+const sizeLimit = 10_000 * partSize;
+
+export interface S3Limits {
+  attempts: number;
+  connectSeconds: number;
+  /** How long a server may be silent. Four attempts of it make the minute after which a hanging server is given up. */
+  idleSeconds: number;
+  /** The longest that clearing up after a failed write may take. */
+  cleanupSeconds: number;
+}
+
+const defaultLimits: S3Limits = { attempts: 4, connectSeconds: 10, idleSeconds: 15, cleanupSeconds: 10 };
+
+/**
+ * Backups in S3, or what speaks its protocol. Credentials come as for every AWS tool: the environment, a profile, a web
+ * identity, the machine's role. Throws AppError for an endpoint that is no URL. A reader that pauses for longer than
+ * idleSeconds loses its connection, so bodies are stored first and worked on then.
+ */
+export function openS3Store(options: S3Options, limits: S3Limits = defaultLimits): BackupStore {
+  const bucket = options.bucket;
+  const top = options.prefix.replace(/^\/+|\/+$/g, "");
+  const prefix = top === "" ? "" : `${top}/`;
+  const place = `s3://${bucket}${top === "" ? "" : `/${top}`}`;
+  const endpoint = readEndpoint(options.endpoint);
+  const client = new S3Client({
+    ...(endpoint === undefined ? {} : { endpoint, forcePathStyle: true }),
+    ...(options.region === null ? {} : { region: options.region }),
+    maxAttempts: limits.attempts,
+    retryMode: "standard",
+    requestHandler: {
+      connectionTimeout: limits.connectSeconds * 1000,
+      // Of silence, not in all: a slow line may take its time for a part.
+      socketTimeout: limits.idleSeconds * 1000,
+    },
+    // Asking first makes a connection of its own for every part, one that close() would not end.
+    expectContinueHeader: false,
+  });
+  const where: Place = { bucket, endpoint: endpoint ?? "Amazon S3", attempts: limits.attempts };
+
+  const keyOf = (id: string, name: string): string => {
+    assertBackupId(id);
+    assertFileName(name);
+    return `${prefix}${id}/${name}`;
+  };
+  const rootKey = (name: string): string => {
+    assertFileName(name);
+    if (name.includes("/") || isBackupId(name))
+      throw new AppError("invalid_input", `${JSON.stringify(name)} cannot be a file beside the backups.`);
+    return `${prefix}${name}`;
+  };
+
+  const attempt = async <T>(doing: string, key: string, run: () => Promise<T>): Promise<T> => {
+    try {
+      return await run();
+    } catch (error) {
+      throw s3Fault(error, doing, key, where);
+    }
+  };
+
+  async function* objects(under: string): AsyncGenerator<StoredFile> {
+    let token: string | undefined;
+    do {
+      const page = await attempt("list", under, () =>
+        client.send(
+          new ListObjectsV2Command({
+            Bucket: bucket,
+            Prefix: under,
+            ...(token === undefined ? {} : { ContinuationToken: token }),
+          }),
+        ),
+      );
+      for (const object of page.Contents ?? [])
+        if (object.Key !== undefined) yield { name: object.Key, bytes: object.Size ?? 0 };
+      token = page.IsTruncated === true ? page.NextContinuationToken : undefined;
+    } while (token !== undefined);
+  }
+
+  /** Of one key, or of all keys under the prefix; a prefix is not asked for, since MinIO takes it for a whole key. */
+  async function* uploads(key: string | undefined, signal?: AbortSignal) {
+    let marker: { KeyMarker: string; UploadIdMarker: string } | undefined;
+    do {
+      const page = await attempt("list the incomplete uploads of", key ?? prefix, () =>
+        client.send(
+          new ListMultipartUploadsCommand({
+            Bucket: bucket,
+            ...(key === undefined ? {} : { Prefix: key }),
+            ...marker,
+          }),
+          signal === undefined ? {} : { abortSignal: signal },
+        ),
+      );
+      for (const { Key: found, UploadId: uploadId } of page.Uploads ?? []) {
+        if (found === undefined || uploadId === undefined) continue;
+        if (key === undefined ? found.startsWith(prefix) : found === key) yield { key: found, uploadId };
+      }
+      marker =
+        page.IsTruncated === true && page.NextKeyMarker !== undefined
+          ? { KeyMarker: page.NextKeyMarker, UploadIdMarker: page.NextUploadIdMarker ?? "" }
+          : undefined;
+    } while (marker !== undefined);
+  }
+
+  const abortUpload = async (key: string, uploadId: string, signal?: AbortSignal): Promise<void> => {
+    await attempt("remove the incomplete upload of", key, () =>
+      client
+        .send(
+          new AbortMultipartUploadCommand({ Bucket: bucket, Key: key, UploadId: uploadId }),
+          signal === undefined ? {} : { abortSignal: signal },
+        )
+        .catch((error: unknown) => {
+          if (nameOf(error) !== "NoSuchUpload") throw error;
+        }),
+    );
+  };
+
+  /** One by one, eight at a time: not every server that speaks S3 knows how to delete many at once. */
+  const removeKeys = async (keys: string[], signal?: AbortSignal): Promise<void> => {
+    for (let start = 0; start < keys.length; start += 8) {
+      await Promise.all(
+        keys
+          .slice(start, start + 8)
+          .map((key) =>
+            attempt("remove", key, () =>
+              client.send(
+                new DeleteObjectCommand({ Bucket: bucket, Key: key }),
+                signal === undefined ? {} : { abortSignal: signal },
+              ),
+            ),
+          ),
+      );
+    }
+  };
+
+  const putText = async (key: string, text: string): Promise<void> => {
+    await attempt("write", key, () =>
+      client.send(
+        new PutObjectCommand({
+          Bucket: bucket,
+          Key: key,
+          Body: Buffer.from(text),
+          ContentType: key.endsWith(".json") ? "application/json" : "text/plain; charset=utf-8",
+        }),
+      ),
+    );
+  };
+
+  const open = async (key: string, signal?: AbortSignal): Promise<{ body: Readable; bytes: number }> => {
+    const answer = await attempt("read", key, () =>
+      client.send(
+        new GetObjectCommand({ Bucket: bucket, Key: key }),
+        signal === undefined ? {} : { abortSignal: signal },
+      ),
+    );
+    const body = answer.Body;
+    if (body === undefined || !("pipe" in body) || answer.ContentLength === undefined)
+      throw new AppError(
+        "unavailable",
+        `${where.endpoint} answered without a body for s3://${bucket}/${key}.`,
+      );
+    return { body: body as Readable, bytes: answer.ContentLength };
+  };
+
+  const readWhole = async (key: string): Promise<string | undefined> => {
+    const found = await open(key).catch((error: unknown) => {
+      if (error instanceof AppError && error.code === "not_found" && isMissingKey(error.cause))
+        return undefined;
+      throw error;
+    });
+    if (found === undefined) return undefined;
+    if (found.bytes > textLimit) {
+      found.body.destroy();
+      throw new AppError(
+        "too_large",
+        `s3://${bucket}/${key} has ${found.bytes} bytes, and no such file of ours has more than ${textLimit}; it is not what it seems.`,
+      );
+    }
+    const chunks: Buffer[] = [];
+    for await (const chunk of guard(found.body, found.bytes, key, where)) chunks.push(chunk);
+    return Buffer.concat(chunks).toString("utf8");
+  };
+
+  /** Takes away what a failed write may have left: parts that cost money unseen, or the object of a lost answer. */
+  const clearUp = async (key: string): Promise<void> => {
+    const signal = AbortSignal.timeout(limits.cleanupSeconds * 1000);
+    const abortAll = async () => {
+      for await (const upload of uploads(key, signal)) await abortUpload(key, upload.uploadId, signal);
+    };
+    await Promise.allSettled([abortAll(), removeKeys([key], signal)]);
+  };
+
+  /** The ids found by `idOf` in keys, without double; oldest first. */
+  const idsIn = (keys: Iterable<string>): string[] =>
+    [...new Set([...keys].map((key) => key.slice(prefix.length).split("/")[0] ?? ""))]
+      .filter(isBackupId)
+      .sort();
+
+  const keysUnder = async (under: string): Promise<string[]> => {
+    const keys: string[] = [];
+    for await (const object of objects(under)) keys.push(object.name);
+    return keys;
+  };
+  const isManifest = (key: string): boolean => {
+    const segments = key.slice(prefix.length).split("/");
+    return segments.length === 2 && segments[1] === manifestName;
+  };
+
+  return {
+    place,
+
+    async check() {
+      const probe = `${prefix}.check-${newBackupId(new Date())}`;
+      await putText(probe, "Made by a check of whether backups can be written here; safe to remove.\n");
+      await removeKeys([probe]);
+      await attempt("list", prefix, () =>
+        client.send(new ListObjectsV2Command({ Bucket: bucket, Prefix: prefix, MaxKeys: 1 })),
+      );
+    },
+
+    async list() {
+      return idsIn((await keysUnder(prefix)).filter(isManifest));
+    },
+
+    async listIncomplete() {
+      // The uploads first: one that completes between the two is then still among the objects.
+      const keys: string[] = [];
+      for await (const upload of uploads(undefined)) keys.push(upload.key);
+      keys.push(...(await keysUnder(prefix)));
+      const complete = new Set(idsIn(keys.filter(isManifest)));
+      return idsIn(keys.filter((key) => key.slice(prefix.length).includes("/")))
+        .filter((id) => !complete.has(id))
+        .map((id) => ({ id, startedAt: startOf(id) }));
+    },
+
+    async files(id) {
+      assertBackupId(id);
+      const under = `${prefix}${id}/`;
+      const found: StoredFile[] = [];
+      for await (const object of objects(under))
+        found.push({ name: object.name.slice(under.length), bytes: object.bytes });
+      return found.sort((a, b) => (a.name < b.name ? -1 : 1));
+    },
+
+    async read(id, name, signal) {
+      const key = keyOf(id, name);
+      try {
+        signal?.throwIfAborted();
+        const { body, bytes } = await open(key, signal);
+        return guard(body, bytes, key, where, signal);
+      } catch (error) {
+        throw signal?.aborted === true ? signal.reason : error;
+      }
+    },
+
+    async readText(id, name) {
+      return await readWhole(keyOf(id, name));
+    },
+
+    async write(id, name, body, signal) {
+      const intake = takeIn(body, signal, (bytes) => {
+        if (bytes > sizeLimit) throw tooLarge(`s3://${bucket}/${prefix}${id}/${name}`);
+      });
+      const abort = new AbortController();
+      const onAbort = () => abort.abort();
+      let begun: string | undefined;
+      try {
+        signal?.throwIfAborted();
+        const key = keyOf(id, name);
+        // Clearing up after a failure removes the object, which must then be none that was there before.
+        if ((await keysUnder(key)).includes(key)) throw taken(`s3://${bucket}/${key}`);
+        signal?.throwIfAborted();
+        signal?.addEventListener("abort", onAbort, { once: true });
+        begun = key;
+        await attempt("write", key, () =>
+          new Upload({
+            client,
+            params: { Bucket: bucket, Key: key, Body: intake.stream },
+            partSize,
+            queueSize: 2,
+            // Upload's own way to clear up has no end when the server hangs, and misses an upload whose answer was lost.
+            leavePartsOnError: true,
+            abortController: abort,
+          }).done(),
+        );
+      } catch (error) {
+        const cause = intake.cause(error);
+        intake.destroy();
+        if (begun !== undefined) await clearUp(begun);
+        throw cause;
+      } finally {
+        signal?.removeEventListener("abort", onAbort);
+      }
+    },
+
+    async writeText(id, name, text) {
+      await putText(keyOf(id, name), text);
+    },
+
+    async writeRoot(name, text) {
+      await putText(rootKey(name), text);
+    },
+
+    async readRoot(name) {
+      return await readWhole(rootKey(name));
+    },
+
+    async remove(id) {
+      assertBackupId(id);
+      const under = `${prefix}${id}/`;
+      await removeKeys([`${under}${manifestName}`]);
+      for await (const { key, uploadId } of uploads(undefined))
+        if (key.startsWith(under)) await abortUpload(key, uploadId);
+      await removeKeys(await keysUnder(under));
+    },
+
+    async close() {
+      client.destroy();
+    },
+  };
+}
+
+interface Place {
+  bucket: string;
+  endpoint: string;
+  attempts: number;
+}
+
+function readEndpoint(text: string | null): string | undefined {
+  if (text === null) return undefined;
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  // Never shown as it is: a password may stand in it.
+  if (url === undefined || !/^https?:$/.test(url.protocol) || url.username !== "" || url.password !== "") {
+    throw new AppError(
+      "invalid_input",
+      "The S3 endpoint must be a URL that starts with http:// or https:// and holds no user or password; give those as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+    );
+  }
+  return url.href.replace(/\/+$/, "");
+}
+
+function tooLarge(target: string): AppError {
+  return new AppError(
+    "too_large",
+    `${target} has more than ${sizeLimit} bytes, and S3 takes no more in parts of ${partSize}; back up to a folder.`,
+  );
+}
+
+/** A download's bytes; it fails with a sentence when the connection breaks, and when there are too few of them. */
+function guard(body: Readable, bytes: number, key: string, where: Place, signal?: AbortSignal): Readable {
+  let seen = 0;
+  const out = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      seen += chunk.length;
+      done(null, chunk);
+    },
+    flush(done) {
+      if (seen === bytes) return done();
+      done(
+        new AppError(
+          "unavailable",
+          `s3://${where.bucket}/${key} ended after ${seen} of its ${bytes} bytes; run it again.`,
+        ),
+      );
+    },
+  });
+  // Not by pipeline: it would hand on the connection's own error, which names neither the key nor the way out.
+  finished(body, { writable: false }, (error) => {
+    if (error) out.destroy(s3Fault(error, "read", key, where) as Error);
+  });
+  out.once("close", () => body.destroy());
+  body.pipe(out);
+  return signal === undefined ? out : addAbortSignal(signal, out);
+}
+
+function taken(target: string): AppError {
+  return new AppError(
+    "conflict",
+    `${target} is there already, and a backup's file is written once; start a new backup.`,
+  );
+}
+
+function nameOf(error: unknown): string {
+  return error instanceof Error ? error.name : "";
+}
+
+function member(error: unknown, name: string): unknown {
+  return typeof error === "object" && error !== null && name in error
+    ? (error as Record<string, unknown>)[name]
+    : undefined;
+}
+
+function statusOf(error: unknown): number | undefined {
+  const status = member(member(error, "$metadata"), "httpStatusCode");
+  return typeof status === "number" ? status : undefined;
+}
+
+/** Also of the first of several addresses that were tried, and of the cause. */
+function networkCode(error: unknown, depth = 0): string | undefined {
+  const code = member(error, "code");
+  if (
+    typeof code === "string" &&
+    /^(E[A-Z_]+|CERT_[A-Z_]+|[A-Z_]*(SELF_SIGNED|UNABLE_TO)[A-Z_]*)$/.test(code)
+  )
+    return code;
+  const inner = error instanceof AggregateError ? error.errors[0] : member(error, "cause");
+  return inner === undefined || depth > 4 ? undefined : networkCode(inner, depth + 1);
+}
+
+function isMissingKey(error: unknown): boolean {
+  return ["NoSuchKey", "NotFound"].includes(nameOf(error));
+}
+
+const wrongCredentials = new Set([
+  "InvalidAccessKeyId",
+  "SignatureDoesNotMatch",
+  "ExpiredToken",
+  "InvalidToken",
+  "TokenRefreshRequired",
+  "AuthorizationHeaderMalformed",
+]);
+const noRoom = new Set([
+  "QuotaExceeded",
+  "XMinioStorageFull",
+  "XMinioAdminBucketQuotaExceeded",
+  "StorageFull",
+]);
+
+/**
+ * What went wrong with S3 as an AppError: the bucket and key, the HTTP status or the network's fault, and the way out. The
+ * server's own text is left out, for it may show what was sent.
+ */
+function s3Fault(error: unknown, doing: string, key: string, where: Place): unknown {
+  if (error instanceof AppError) return error;
+  const name = nameOf(error);
+  const status = statusOf(error);
+  const target = `s3://${where.bucket}/${key}`;
+  const said = [
+    ...(name === "" || name === "Error" ? [] : [name]),
+    ...(status === undefined ? [] : [`HTTP ${status}`]),
+  ];
+  const head = `Cannot ${doing} ${target} at ${where.endpoint}`;
+  const fault = (code: ConstructorParameters<typeof AppError>[0], sentence: string) =>
+    new AppError(code, `${head}: ${sentence}`, { cause: error });
+
+  if (name === "CredentialsProviderError" || name === "TokenProviderError") {
+    return fault(
+      "unauthenticated",
+      "there are no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give the pod a role.",
+    );
+  }
+  if (error instanceof Error && error.message === "Region is missing")
+    return fault(
+      "invalid_input",
+      "no region is set; set AWS_REGION (us-east-1 suits most servers that are not Amazon's).",
+    );
+  if (name === "PermanentRedirect" || name === "IllegalLocationConstraintException" || status === 301) {
+    return fault(
+      "invalid_input",
+      `the bucket lies in another region (${said.join(", ")}); set AWS_REGION to the bucket's own.`,
+    );
+  }
+  if (wrongCredentials.has(name)) {
+    return fault(
+      "unauthenticated",
+      `the server does not accept the credentials (${said.join(", ")}); see to AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, and that AWS_REGION is the bucket's.`,
+    );
+  }
+  if (name === "RequestTimeTooSkewed" || name === "RequestExpired")
+    return fault(
+      "unavailable",
+      `this machine's clock is wrong (${said.join(", ")}); set it, and run it again.`,
+    );
+  if (name === "NoSuchBucket")
+    return fault(
+      "not_found",
+      `there is no bucket ${where.bucket} (${said.join(", ")}); make it, or name another one.`,
+    );
+  if (name === "InvalidBucketName" || name === "InvalidArgument")
+    return fault(
+      "invalid_input",
+      `the server does not take this name (${said.join(", ")}); see to the bucket and prefix.`,
+    );
+  if (isMissingKey(error))
+    return fault(
+      "not_found",
+      `there is no such object (${said.join(", ")}); "backup list" shows which backups are whole.`,
+    );
+  if (noRoom.has(name) || status === 507)
+    return fault(
+      "unavailable",
+      `there is no room left (${said.join(", ")}); free some, such as by "backup prune".`,
+    );
+  if (status === 401 || status === 403) {
+    return fault(
+      "forbidden",
+      `access is denied (${said.join(", ")}); these credentials need s3:ListBucket, s3:GetObject, s3:PutObject, s3:DeleteObject, s3:ListBucketMultipartUploads and s3:AbortMultipartUpload.`,
+    );
+  }
+  if (name === "TimeoutError" || name === "AbortError" || name === "RequestTimeout") {
+    return fault(
+      "unavailable",
+      `the server does not answer, in ${where.attempts} attempts; see to the endpoint and the network, and run it again.`,
+    );
+  }
+  const code = networkCode(error);
+  if (code !== undefined && status === undefined)
+    return fault("unavailable", `${networkSentence(code)} (${code}, in ${where.attempts} attempts).`);
+  if (status === 429 || (status !== undefined && status >= 500)) {
+    return fault(
+      "unavailable",
+      `the server has a fault of its own (${said.join(", ")}, in ${where.attempts} attempts); see to its logs, and run it again.`,
+    );
+  }
+  return fault(
+    "unavailable",
+    `it was refused (${said.join(", ") || String(error)}); see to the server's logs.`,
+  );
+}
+
+function networkSentence(code: string): string {
+  switch (code) {
+    case "ECONNREFUSED":
+      return "nothing listens there; see to the endpoint's host and port, and that the server runs";
+    case "ENOTFOUND":
+    case "EAI_AGAIN":
+      return "that name is not known; see to the endpoint's host name and to DNS";
+    case "EHOSTUNREACH":
+    case "ENETUNREACH":
+    case "ETIMEDOUT":
+      return "there is no way to it; see to the endpoint and the network";
+    case "ECONNRESET":
+    case "EPIPE":
+      return "the connection was cut; see to the network, and run it again";
+    default:
+      return "no safe connection can be made; see to the server's certificate and NODE_EXTRA_CA_CERTS";
+  }
+}
