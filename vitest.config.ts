@@ -29,6 +29,14 @@ export default defineConfig({
       {
         extends: true,
         test: {
+          name: "backup",
+          include: ["service/test/backup/**/*.test.ts"],
+          globalSetup: ["service/test/support/global-setup.ts"],
+        },
+      },
+      {
+        extends: true,
+        test: {
           name: "integration",
           include: ["service/test/integration/**/*.test.ts"],
           globalSetup: ["service/test/support/global-setup.ts"],
