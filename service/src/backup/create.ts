@@ -18,7 +18,9 @@ export async function createBackup(
   const started = new Date();
   const form = run.forms[database.embedded ? "copy" : "pg_dump"];
   await run.store.check();
-  const snapshot = await openSnapshot(database.connectionString);
+  const snapshot = await openSnapshot(database.connectionString, (one) => {
+    if (one.event === "waiting") run.progress.say({ ...one }, `Waiting for ${one.for} (${one.seconds} s)…`);
+  });
   try {
     const { client } = await form.prepare(snapshot.server.major);
     const id = newBackupId(started);

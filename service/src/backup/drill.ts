@@ -113,7 +113,7 @@ async function restoreAndTry(
   const clock = stopwatch();
   const folder = await fetchFiles(run, manifest, scratch);
   report.phases.fetchSeconds = clock();
-  const aside = await makeAside(options.connectionString, "drill");
+  const aside = await makeAside(options.connectionString, server.name, "drill");
   try {
     await load(run, manifest, folder, server, aside.connectionString, false);
     report.phases.loadSeconds = clock();

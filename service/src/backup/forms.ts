@@ -7,10 +7,12 @@ import type pg from "pg";
 import { from, to } from "pg-copy-streams";
 import { AppError } from "../core/errors.ts";
 import { applyMigrations } from "../migrate/apply.ts";
+import { schemaFingerprint } from "../migrate/fingerprint.ts";
 import { readRecorded } from "../migrate/ledger.ts";
 import type { Migration } from "../migrate/migrations.ts";
-import { columnList, listTables, qualified, type Sequence, type Table } from "./contents.ts";
+import { columnList, qualified, type Sequence, type Table } from "./contents.ts";
 import { connectForBackup, type Snapshot } from "./snapshot.ts";
+import { makeAside } from "./target.ts";
 import { type Environment, findTools, runTool, ToolError, toolConnection } from "./tools.ts";
 
 /** What a step has done so far, of how much. */
@@ -124,6 +126,7 @@ function copyForm(): Form {
         const { up, down, kind, transaction, loses } = ledger;
         return { name, checksum, sql: up, down, reversible: down !== null, kind, transaction, loses };
       });
+      await refuseHandmade(snapshot, migrations);
       const schema: SchemaFile = { migrations, tables: snapshot.tables };
       await writeFile(path.join(folder, "schema.json"), `${JSON.stringify(schema, null, 1)}\n`);
       const client = await snapshot.connect();
@@ -146,25 +149,21 @@ function copyForm(): Form {
 
     async load(_major, { connectionString, folder, sequences, onStep, signal }) {
       const schema = JSON.parse(await readFile(path.join(folder, "schema.json"), "utf8")) as SchemaFile;
-      await applyMigrations(connectionString, {
-        folder: { path: folder, lockfile: "", migrations: schema.migrations },
-        allowContract: true,
-        allowDataLoss: true,
-      });
+      await buildSchema(connectionString, schema.migrations);
       const client = await connectForBackup(connectionString);
       try {
-        const tables = await inOrder(client, schema.tables);
-        await client.query("BEGIN");
+        await client.query("SET maintenance_work_mem = '256MB'; BEGIN");
+        const rebuild = await strip(client, schema.tables);
         // What migrating itself wrote is in the files, too.
-        await client.query(`TRUNCATE ${tables.map(qualified).join(", ")}`);
-        for (const [index, table] of tables.entries()) {
+        await client.query(`TRUNCATE ${schema.tables.map(qualified).join(", ")}`);
+        for (const [index, table] of schema.tables.entries()) {
           await pipeline(
-            createReadStream(path.join(folder, fileOf(schema.tables.indexOf(table), table))),
+            createReadStream(path.join(folder, fileOf(index, table))),
             createGunzip(),
             client.query(from(`COPY ${qualified(table)} (${columnList(table.columns)}) FROM STDIN`)),
             { signal },
           );
-          onStep(index + 1, tables.length);
+          onStep(index + 1, schema.tables.length);
         }
         for (const { schema: namespace, name, value, called } of sequences) {
           await client.query("SELECT setval($1::regclass, $2::bigint, $3)", [
@@ -173,6 +172,10 @@ function copyForm(): Form {
             called,
           ]);
         }
+        for (const statement of rebuild) {
+          signal.throwIfAborted();
+          await client.query(statement);
+        }
         await client.query("COMMIT");
         await client.query("ANALYZE");
       } finally {
@@ -180,6 +183,69 @@ function copyForm(): Form {
       }
     },
   };
+}
+
+/**
+ * Whether the migrations make just the schema that is there, tried in a database aside: what somebody made by hand would
+ * be missed only when it is too late.
+ */
+async function refuseHandmade(snapshot: Snapshot, migrations: Migration[]): Promise<void> {
+  const aside = await makeAside(snapshot.connectionString, snapshot.database.name, "check");
+  try {
+    await buildSchema(aside.connectionString, migrations);
+    const client = await connectForBackup(aside.connectionString);
+    const made = await schemaFingerprint(client).finally(async () => await client.end());
+    const present = await schemaFingerprint(snapshot.client);
+    const odd = [
+      ...present.filter((line) => !made.includes(line)).map((line) => `  there by hand: ${line}`),
+      ...made.filter((line) => !present.includes(line)).map((line) => `  missing: ${line}`),
+    ];
+    if (odd.length === 0) return;
+    throw new AppError(
+      "conflict",
+      `The schema of ${snapshot.database.name} is not what its migrations make, so a backup could not bring it back:\n${odd.join("\n")}\n` +
+        "Put it right, or move the data to a PostgreSQL server, whose backups are made by pg_dump.",
+    );
+  } finally {
+    await aside.drop();
+  }
+}
+
+async function buildSchema(connectionString: string, migrations: Migration[]): Promise<void> {
+  await applyMigrations(connectionString, {
+    folder: { path: "", lockfile: "", migrations },
+    allowContract: true,
+    allowDataLoss: true,
+  });
+}
+
+/**
+ * Takes indexes, foreign keys and triggers off, and returns the statements that put them back, in order. One check of
+ * the whole at the end takes a fraction of the time of one a row, and no table has to wait for another.
+ */
+async function strip(client: pg.Client, tables: readonly Table[]): Promise<string[]> {
+  const names = tables.map(qualified);
+  const keys = await client.query<{ drop: string; add: string }>(
+    `SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', k.conrelid::regclass, k.conname) AS drop,
+            format('ALTER TABLE %s ADD CONSTRAINT %I %s', k.conrelid::regclass, k.conname, pg_get_constraintdef(k.oid)) AS add
+     FROM pg_constraint k WHERE k.contype = 'f' AND k.conrelid = ANY ($1::regclass[]) ORDER BY k.oid`,
+    [names],
+  );
+  const indexes = await client.query<{ drop: string; add: string }>(
+    `SELECT format('DROP INDEX %s', i.indexrelid::regclass) AS drop, pg_get_indexdef(i.indexrelid) AS add
+     FROM pg_index i
+     WHERE i.indrelid = ANY ($1::regclass[])
+       AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x'))
+     ORDER BY i.indexrelid`,
+    [names],
+  );
+  for (const { drop } of [...keys.rows, ...indexes.rows]) await client.query(drop);
+  for (const name of names) await client.query(`ALTER TABLE ${name} DISABLE TRIGGER USER`);
+  return [
+    ...names.map((name) => `ALTER TABLE ${name} ENABLE TRIGGER USER`),
+    ...indexes.rows.map(({ add }) => add),
+    ...keys.rows.map(({ add }) => add),
+  ];
 }
 
 /** The number makes it unique; the words are for people, with only the letters that every store takes. */
@@ -197,36 +263,6 @@ function notInLedger(name: string): AppError {
 function withoutRoom(error: unknown, folder: string): unknown {
   if (!(error instanceof Error && "code" in error && error.code === "ENOSPC")) return error;
   return explain(new ToolError("copy", 1, null, "No space left on device"), folder);
-}
-
-/** Every table after those that its rows refer to; what refers to itself is checked at the end, being deferred. */
-async function inOrder(client: pg.Client, wanted: Table[]): Promise<Table[]> {
-  const present = new Set((await listTables(client)).map(qualified));
-  const { rows } = await client.query<{ child: string; parent: string }>(
-    `SELECT DISTINCT format('"%s"."%s"', cn.nspname, c.relname) AS child, format('"%s"."%s"', pn.nspname, p.relname) AS parent
-     FROM pg_constraint k
-     JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace cn ON cn.oid = c.relnamespace
-     JOIN pg_class p ON p.oid = k.confrelid JOIN pg_namespace pn ON pn.oid = p.relnamespace
-     WHERE k.contype = 'f' AND k.conrelid <> k.confrelid`,
-  );
-  const ordered: Table[] = [];
-  const left = new Map(wanted.map((table) => [qualified(table), table]));
-  for (const name of left.keys()) {
-    if (!present.has(name))
-      throw new AppError("conflict", `The backup's migrations do not make the table ${name}.`);
-  }
-  while (left.size > 0) {
-    const free = [...left.keys()].filter(
-      (name) => !rows.some(({ child, parent }) => child === name && left.has(parent)),
-    );
-    if (free.length === 0) throw new Error(`The tables ${[...left.keys()].join(", ")} refer to each other.`);
-    for (const name of free) {
-      const table = left.get(name);
-      if (table !== undefined) ordered.push(table);
-      left.delete(name);
-    }
-  }
-  return ordered;
 }
 
 /** The environment is the one that PostgreSQL's programs are looked for and run in. */

@@ -19,6 +19,8 @@ export interface RestoreOptions {
   embedded: boolean;
   /** Whether a database that holds something may be replaced. */
   replace: boolean;
+  /** Asked with the database's name before one that holds something is replaced; throws to refuse. */
+  confirm?: (database: string) => Promise<void>;
   /** Whether to bring the schema to that of this program afterwards. */
   migrate: boolean;
   allowContract?: boolean;
@@ -51,7 +53,10 @@ export async function restoreBackup(run: BackupRun, options: RestoreOptions): Pr
   const target = await inspectTarget(connectionString);
   refuse(manifest, target, options);
   await run.forms[manifest.data.form].prepare(target.major);
-  if (!target.empty) await run.store.check();
+  if (!target.empty) {
+    await run.store.check();
+    await options.confirm?.(target.name);
+  }
   return await withScratch(run, async (scratch) => {
     const folder = await fetchFiles(run, manifest, scratch);
     const result = target.canSwap
@@ -85,7 +90,7 @@ async function restoreAside(
   options: RestoreOptions,
 ): Promise<Outcome> {
   const { connectionString, embedded } = options;
-  const aside = await makeAside(connectionString, "restore");
+  const aside = await makeAside(connectionString, target.name, "restore");
   try {
     await load(run, manifest, folder, target, aside.connectionString, false);
     const migrated = await migrate(aside.connectionString, options);

@@ -1,5 +1,5 @@
 import { mkdtemp, readdir, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { hostname, tmpdir } from "node:os";
 import path from "node:path";
 import { AppError } from "../core/errors.ts";
 import type { Decryption, Encryption } from "./encryption.ts";
@@ -26,7 +26,8 @@ export interface BackupRun {
   signal: AbortSignal;
 }
 
-const prefix = "task-master-pro-backup-";
+/** With the machine's name: on a volume that machines share, another's processes cannot be seen. */
+const prefix = `task-master-pro-backup-${hostname().replace(/[^A-Za-z0-9-]/g, "-")}-`;
 
 /** A folder of one's own for `work`, gone afterwards; those that killed runs left behind go as well. */
 export async function withScratch<T>(

@@ -1,5 +1,6 @@
 import pg from "pg";
 import { AppError } from "../core/errors.ts";
+import { defaultWaitMs, type MigrateProgress, takeLock } from "../migrate/connection.ts";
 import { readInstallation, readRecorded } from "../migrate/ledger.ts";
 import { listTables, plainText, type Table } from "./contents.ts";
 
@@ -39,9 +40,15 @@ export async function connectForBackup(connectionString: string): Promise<pg.Cli
 
 const begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
-export async function openSnapshot(connectionString: string): Promise<Snapshot> {
+export async function openSnapshot(
+  connectionString: string,
+  progress: (event: MigrateProgress) => void,
+): Promise<Snapshot> {
   const client = await connectForBackup(connectionString);
   try {
+    // A migration in the middle of a backup would change what half of it has read; and it would wait for the backup's
+    // locks all the same, but without a word.
+    await takeLock(client, "shared", { waitMs: defaultWaitMs, progress });
     await client.query(begin);
     const { rows } = await client.query<{
       id: string;

@@ -105,10 +105,13 @@ export interface Aside {
  * Makes an empty database beside the one of the connection string, alike in encoding and collation. While it is in use
  * its name is locked, so that what a killed run left behind is told from what another run works on, and removed.
  */
-export async function makeAside(connectionString: string, purpose: "restore" | "drill"): Promise<Aside> {
+export async function makeAside(
+  connectionString: string,
+  original: string,
+  purpose: "restore" | "drill" | "check",
+): Promise<Aside> {
   const server = await connectForBackup(databaseUrl(connectionString, maintenance));
   try {
-    const original = decodeURIComponent(new URL(connectionString).pathname.slice(1)) || "postgres";
     const stem = `${original.slice(0, 36)}_${purpose}_`;
     await removeLeftovers(server, stem);
     const name = `${stem}${randomBytes(5).toString("hex")}`;
@@ -223,10 +226,14 @@ async function endSessions(connectionString: string, name: string, until: Promis
   await settled;
 }
 
+/** Settings whose value is a list, kept with each of its words quoted where need be; quoted once more it were one word. */
+const lists =
+  "'search_path', 'temp_tablespaces', 'local_preload_libraries', 'session_preload_libraries', 'unix_socket_directories'";
+
 /** What belongs to a database itself and not to what is in it: its settings, its rights, its limit. */
 async function copySettings(client: pg.Client, from: string, to: string): Promise<void> {
   const { rows } = await client.query<{ statement: string }>(
-    `SELECT format('ALTER %s SET %I = %L',
+    `SELECT format(CASE WHEN split_part(o, '=', 1) IN (${lists}) THEN 'ALTER %s SET %I = %s' ELSE 'ALTER %s SET %I = %L' END,
                    CASE WHEN s.setrole = 0 THEN format('DATABASE %I', $2::text)
                         ELSE format('ROLE %I IN DATABASE %I', pg_get_userbyid(s.setrole), $2::text) END,
                    split_part(o, '=', 1), substr(o, strpos(o, '=') + 1)) AS statement

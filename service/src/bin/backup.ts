@@ -261,12 +261,12 @@ async function restore(id: string | undefined, flags: RestoreFlags): Promise<voi
     async (run, config) =>
       await onDatabase(config, async ({ connectionString, embedded }) => {
         const wanted = await resolveId(run.store, id);
-        if (flags.replace === true) await confirm(connectionString, wanted, flags.confirm);
         const done = await restoreBackup(run, {
           id: wanted,
           connectionString,
           embedded,
           replace: flags.replace === true,
+          confirm: async (database) => await confirm(database, wanted, flags.confirm),
           migrate: flags.migrate,
           allowContract: flags.allowContract === true,
           allowDataLoss: flags.allowDataLoss === true,
@@ -289,8 +289,7 @@ async function restore(id: string | undefined, flags: RestoreFlags): Promise<voi
 }
 
 /** Asks twice where somebody is there to answer; a script says the database's name instead. */
-async function confirm(connectionString: string, id: string, given: string | undefined): Promise<void> {
-  const name = decodeURIComponent(new URL(connectionString).pathname.slice(1));
+async function confirm(name: string, id: string, given: string | undefined): Promise<void> {
   if (given === undefined && process.stdin.isTTY) {
     const ask = createInterface({ input: process.stdin, output: process.stderr });
     try {

@@ -21,7 +21,6 @@ function bars(): Progress {
     format: "{bar} {percentage}%  {name}",
     barsize: 30,
     hideCursor: true,
-    clearOnComplete: true,
     barCompleteChar: "█",
     barIncompleteChar: "░",
   });
@@ -34,7 +33,11 @@ function bars(): Progress {
       bar.update(Math.min(done, total), { name });
     },
     say: (_event, text) => multi.log(`${text}\n`),
-    close: () => multi.stop(),
+    close() {
+      // It draws ten times a second, so that the last step of a quick run was not drawn yet.
+      multi.update();
+      multi.stop();
+    },
   };
 }
 

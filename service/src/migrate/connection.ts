@@ -26,7 +26,7 @@ export interface Migrator {
   progress: (progress: MigrateProgress) => void;
 }
 
-const defaultWaitMs = 300_000;
+export const defaultWaitMs = 300_000;
 
 /** A connection of the migrator's; `connect` fails with what the database says. */
 export async function connect(connectionString: string): Promise<pg.Client> {
@@ -61,7 +61,7 @@ export async function withMigrator<T>(
     // A migrator that is killed leaves its statement to the server, which would hold the lock until that ends. Not
     // every platform can look whether a client is still there.
     await client.query("SET client_connection_check_interval = '1s'").catch(() => {});
-    await takeLock(migrator);
+    await takeLock(client, "exclusive", migrator);
     return await work(migrator);
   } finally {
     await client.end().catch(() => {});
@@ -69,21 +69,27 @@ export async function withMigrator<T>(
 }
 
 /**
+ * Takes the lock for as long as the session lasts: a migrator alone, whoever needs the schema to stay as it is beside
+ * others. Throws AppError when it is not free in time.
+ *
  * Polls instead of waiting inside the database: a session that waits there holds a snapshot, and a migration that
  * creates an index concurrently waits for every older snapshot, so the two would wait for each other.
  */
-async function takeLock({ client, waitMs, progress }: Migrator): Promise<void> {
+export async function takeLock(
+  client: pg.Client,
+  mode: "exclusive" | "shared",
+  { waitMs, progress }: Pick<Migrator, "waitMs" | "progress">,
+): Promise<void> {
   const started = Date.now();
+  const take = mode === "exclusive" ? "pg_try_advisory_lock" : "pg_try_advisory_lock_shared";
   for (let said = 0; ; ) {
-    const { rows } = await client.query<{ taken: boolean }>("SELECT pg_try_advisory_lock($1) AS taken", [
-      migrationLock,
-    ]);
+    const { rows } = await client.query<{ taken: boolean }>(`SELECT ${take}($1) AS taken`, [migrationLock]);
     if (rows[0]?.taken === true) return;
     const waited = Date.now() - started;
     if (waited > waitMs) {
       throw new AppError(
         "unavailable",
-        `Another migration has been running for more than ${waitMs} ms: ${await holder(client)}. ` +
+        `The schema has been in use by another for more than ${waitMs} ms: ${await holder(client)}. ` +
           "Wait for it to end, then run this again.",
       );
     }
