@@ -32,7 +32,7 @@ export interface OidcConfig {
 export interface BackupConfig {
   target:
     | { kind: "folder"; directory: string }
-    | { kind: "s3"; bucket: string; prefix: string; endpoint: string | null; region: string | null };
+    | { kind: "s3"; bucket: string; prefix: string; endpoint: string | null };
   /** Whom backups are encrypted for (age1…); none writes them in the clear. */
   recipients: readonly string[];
   /** The file with the keys that open them; null when there is none. */
@@ -546,7 +546,7 @@ function backupOf(values: Values, faults: string[]): BackupConfig {
     target:
       s3 === null
         ? { kind: "folder", directory: target }
-        : { kind: "s3", bucket: s3[1] ?? "", prefix: s3[2] ?? "", endpoint, region: null },
+        : { kind: "s3", bucket: s3[1] ?? "", prefix: s3[2] ?? "", endpoint },
     recipients: values.TASKMASTER_BACKUP_AGE_RECIPIENTS ?? [],
     identityFile: values.TASKMASTER_BACKUP_AGE_IDENTITY_FILE ?? null,
     scratchDirectory: values.TASKMASTER_BACKUP_SCRATCH_DIRECTORY ?? null,

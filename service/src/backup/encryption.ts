@@ -52,8 +52,8 @@ export function createEncryption(recipients: string[]): Encryption {
   return {
     recipients: given,
     async encrypt(readable) {
-      const encrypted = await encrypter.encrypt(toWeb(readable));
-      return fromWeb(encrypted, readable, (error) => error);
+      const source = toWeb(readable);
+      return fromWeb(await encrypter.encrypt(source.stream), source, (error) => error);
     },
   };
 }
@@ -65,17 +65,16 @@ export function createDecryption(identities: string[]): Decryption {
   for (const [index, identity] of identities.entries()) addIdentity(decrypter, identity, `Key ${index + 1}`);
   return {
     async decrypt(readable) {
+      const source = toWeb(readable, firstLine);
       try {
-        const decrypted = await decrypter.decrypt(toWeb(readable, firstLine));
-        return fromWeb(decrypted, readable, () =>
+        const decrypted = await decrypter.decrypt(source.stream);
+        return fromWeb(decrypted, source, () =>
           damaged("a part of it is not what was encrypted, or its end is missing"),
         );
       } catch (error) {
-        // Before the destroy, which makes an error of its own.
-        const ofSource = readable.errored;
         readable.destroy();
-        if (ofSource !== null) throw ofSource;
-        if (error instanceof AppError) throw error;
+        const ofSource = source.fault();
+        if (ofSource !== undefined) throw ofSource;
         if (error instanceof Error && error.message.startsWith("no identity matched")) {
           throw new AppError(
             "invalid_input",
@@ -133,35 +132,49 @@ function damaged(what: string): AppError {
   return new AppError("conflict", `The encrypted data is damaged: ${what}. Use another backup.`);
 }
 
+interface Source {
+  readable: Readable;
+  stream: ReadableStream<Uint8Array>;
+  /** What reading it failed with; undefined while it did not. */
+  fault(): unknown;
+}
+
 /**
  * A web stream that reads only as it is asked, so that memory stays constant. One that does not begin as it must is refused
  * at once: the library looks for the end of its first line in memory, however far it is.
  */
-function toWeb(readable: Readable, beginning = ""): ReadableStream<Uint8Array> {
+function toWeb(readable: Readable, beginning = ""): Source {
+  let fault: unknown;
   async function* chunks(): AsyncGenerator<Uint8Array> {
     const wanted = Buffer.from(beginning);
     let held = Buffer.alloc(0);
     let begun = wanted.length === 0;
-    for await (const chunk of readable) {
-      if (begun) {
-        yield chunk;
-        continue;
+    try {
+      for await (const chunk of readable) {
+        if (begun) {
+          yield chunk;
+          continue;
+        }
+        held = Buffer.concat([held, chunk]);
+        const length = Math.min(held.length, wanted.length);
+        if (!held.subarray(0, length).equals(wanted.subarray(0, length))) throw damaged("it is no age file");
+        begun = length === wanted.length;
+        if (begun) yield held;
       }
-      held = Buffer.concat([held, chunk]);
-      const length = Math.min(held.length, wanted.length);
-      if (!held.subarray(0, length).equals(wanted.subarray(0, length))) throw damaged("it is no age file");
-      begun = length === wanted.length;
-      if (begun) yield held;
+      if (!begun) throw damaged("it ends before its first line does");
+    } catch (error) {
+      // The readable itself does not tell: leaving the loop early gives it an error too.
+      fault = error;
+      throw error;
     }
-    if (!begun) throw damaged("it ends before its first line does");
   }
-  // Readable.toWeb reads ahead, and hides behind its own which error the readable failed with.
-  return ReadableStream.from(chunks());
+  // Readable.toWeb reads ahead.
+  return { readable, stream: ReadableStream.from(chunks()), fault: () => fault };
 }
 
 function fromWeb(
   stream: ReadableStream<Uint8Array>,
-  source: Readable,
+  source: Source,
   translate: (error: unknown) => unknown,
 ): Readable {
   const reader = stream.getReader();
@@ -170,13 +183,13 @@ function fromWeb(
       reader.read().then(
         ({ done, value }) => void this.push(done ? null : value),
         (error: unknown) => {
-          const fault = source.errored ?? (error instanceof AppError ? error : translate(error));
+          const fault = source.fault() ?? translate(error);
           this.destroy(fault instanceof Error ? fault : new Error(String(fault)));
         },
       );
     },
     destroy(error, done) {
-      source.destroy();
+      source.readable.destroy();
       reader.cancel().then(
         () => done(error),
         () => done(error),

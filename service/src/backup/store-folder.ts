@@ -2,11 +2,10 @@ import { randomBytes } from "node:crypto";
 import { constants, type Dirent } from "node:fs";
 import { type FileHandle, lstat, mkdir, open, readdir, realpath, rename, rm, unlink } from "node:fs/promises";
 import path from "node:path";
-import { addAbortSignal, Readable } from "node:stream";
 import { AppError } from "../core/errors.ts";
 import { assertBackupId, assertFileName, isBackupId, manifestName, startOf } from "./manifest.ts";
 import { type BackupStore, type FolderOptions, type StoredFile, textLimit } from "./store.ts";
-import { takeIn } from "./streams.ts";
+import { giveOut, takeIn } from "./streams.ts";
 
 /** A file on its way. Such a name is never listed: a kill may leave one in a backup that is whole. */
 const partial = /^\..+\.[0-9a-f]{12}\.partial$/;
@@ -164,7 +163,9 @@ export function openFolderStore(options: FolderOptions): BackupStore {
       const target = locate(id, name);
       try {
         const handle = await openFile(target);
-        return readFrom(handle, target, (await handle.stat()).size, signal);
+        const { size } = await handle.stat();
+        const source = handle.createReadStream({ highWaterMark: 256 * 1024 });
+        return giveOut(source, size, target, (error) => fileFault(error, target), signal);
       } catch (error) {
         if (codeOf(error) === "ENOENT") throw absent(target);
         throw fileFault(error, target);
@@ -239,29 +240,6 @@ async function filesUnder(folder: string, prefix: string): Promise<StoredFile[]>
     else if (!partial.test(entry.name)) found.push({ name, bytes: (await lstat(target)).size });
   }
   return found;
-}
-
-/** The file's bytes, failing when there are fewer of them than when it was opened. */
-function readFrom(handle: FileHandle, target: string, size: number, signal?: AbortSignal): Readable {
-  async function* chunks() {
-    let seen = 0;
-    try {
-      for await (const chunk of handle.createReadStream({ autoClose: false, highWaterMark: 256 * 1024 })) {
-        seen += chunk.length;
-        yield chunk;
-      }
-    } catch (error) {
-      throw fileFault(error, target);
-    } finally {
-      await handle.close();
-    }
-    if (seen < size)
-      throw new AppError("unavailable", `${target} became shorter while it was read; try again.`);
-  }
-  const stream = Readable.from(chunks(), { objectMode: false });
-  // A generator that was never started does not run its finally.
-  stream.once("close", () => void handle.close().catch(() => undefined));
-  return signal === undefined ? stream : addAbortSignal(signal, stream);
 }
 
 /** Makes a folder and those above it, each durable: a crash must not take away the way to what was reported as stored. */

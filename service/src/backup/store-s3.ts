@@ -1,14 +1,17 @@
-import { addAbortSignal, finished, type Readable, Transform } from "node:stream";
+import type { Readable } from "node:stream";
 import {
   AbortMultipartUploadCommand,
+  type CompletedPart,
+  CompleteMultipartUploadCommand,
+  CreateMultipartUploadCommand,
   DeleteObjectCommand,
   GetObjectCommand,
   ListMultipartUploadsCommand,
   ListObjectsV2Command,
   PutObjectCommand,
   S3Client,
+  UploadPartCommand,
 } from "@aws-sdk/client-s3";
-import { Upload } from "@aws-sdk/lib-storage";
 import { AppError } from "../core/errors.ts";
 import {
   assertBackupId,
@@ -19,12 +22,13 @@ import {
   startOf,
 } from "./manifest.ts";
 import { type BackupStore, type S3Options, type StoredFile, textLimit } from "./store.ts";
-import { takeIn } from "./streams.ts";
+import { giveOut, takeIn } from "./streams.ts";
 
-/** Bytes of one part; two are on their way while the next is gathered, so that a write takes some 50 MB. */
+/** Bytes of one part; as many as `atOnce` are on their way while the next is gathered, so that a write takes 24 MB. */
 const partSize = 8 * 1024 * 1024;
-/** S3's own limit (10,000 parts), so 78 GiB a file. */
-const sizeLimit = 10_000 * partSize;
+const atOnce = 2;
+/** S3's own limit, so 78 GiB a file. */
+const mostParts = 10_000;
 
 export interface S3Limits {
   attempts: number;
@@ -50,7 +54,6 @@ export function openS3Store(options: S3Options, limits: S3Limits = defaultLimits
   const endpoint = readEndpoint(options.endpoint);
   const client = new S3Client({
     ...(endpoint === undefined ? {} : { endpoint, forcePathStyle: true }),
-    ...(options.region === null ? {} : { region: options.region }),
     maxAttempts: limits.attempts,
     retryMode: "standard",
     requestHandler: {
@@ -186,6 +189,9 @@ export function openS3Store(options: S3Options, limits: S3Limits = defaultLimits
     return { body: body as Readable, bytes: answer.ContentLength };
   };
 
+  const guard = (body: Readable, bytes: number, key: string, signal?: AbortSignal) =>
+    giveOut(body, bytes, `s3://${bucket}/${key}`, (error) => s3Fault(error, "read", key, where), signal);
+
   const readWhole = async (key: string): Promise<string | undefined> => {
     const found = await open(key).catch((error: unknown) => {
       if (error instanceof AppError && error.code === "not_found" && isMissingKey(error.cause))
@@ -201,8 +207,95 @@ export function openS3Store(options: S3Options, limits: S3Limits = defaultLimits
       );
     }
     const chunks: Buffer[] = [];
-    for await (const chunk of guard(found.body, found.bytes, key, where)) chunks.push(chunk);
+    for await (const chunk of guard(found.body, found.bytes, key)) chunks.push(chunk);
     return Buffer.concat(chunks).toString("utf8");
+  };
+
+  /**
+   * In parts, of buffers that are used again and again: @aws-sdk/lib-storage makes new ones for each part, which took
+   * 100 MB more, and it cannot end a part that is on its way when the write is aborted.
+   */
+  const upload = async (key: string, stream: Readable, signal?: AbortSignal): Promise<void> => {
+    const failed = new AbortController();
+    const abortSignal = signal === undefined ? failed.signal : AbortSignal.any([signal, failed.signal]);
+    const send = { abortSignal };
+    const target = { Bucket: bucket, Key: key };
+    const checksum =
+      (await client.config.requestChecksumCalculation()) === "WHEN_SUPPORTED"
+        ? ({ ChecksumAlgorithm: "CRC32" } as const)
+        : {};
+    const free: Buffer<ArrayBuffer>[] = [];
+    const parts: CompletedPart[] = [];
+    const onTheirWay = new Set<Promise<void>>();
+    let uploadId: string | undefined;
+    let count = 0;
+
+    const sendPart = async (bytes: Buffer<ArrayBuffer>, used: number): Promise<void> => {
+      if (uploadId === undefined) {
+        const created = await client.send(new CreateMultipartUploadCommand({ ...target, ...checksum }), send);
+        uploadId = created.UploadId;
+      }
+      count += 1;
+      if (count > mostParts) throw tooLarge(`s3://${bucket}/${key}`);
+      const part = { ...target, UploadId: uploadId, PartNumber: count };
+      const sending = client
+        .send(new UploadPartCommand({ ...part, ...checksum, Body: bytes.subarray(0, used) }), send)
+        .then(({ ETag, ChecksumCRC32 }) => {
+          parts.push({
+            PartNumber: part.PartNumber,
+            ETag,
+            ...(ChecksumCRC32 === undefined ? {} : { ChecksumCRC32 }),
+          });
+          free.push(bytes);
+          onTheirWay.delete(sending);
+        });
+      onTheirWay.add(sending);
+      sending.catch((error: unknown) => {
+        // The stream may wait for its next bytes for ever, and the other part for the server.
+        stream.destroy(s3Fault(error, "write", key, where) as Error);
+        failed.abort();
+      });
+      if (onTheirWay.size >= atOnce) await Promise.race(onTheirWay);
+    };
+
+    let bytes = Buffer.allocUnsafeSlow(partSize);
+    let used = 0;
+    await attempt("write", key, async () => {
+      try {
+        for await (const chunk of stream) {
+          for (let at = 0; at < chunk.length; ) {
+            if (used === partSize) {
+              await sendPart(bytes, used);
+              bytes = free.pop() ?? Buffer.allocUnsafeSlow(partSize);
+              used = 0;
+            }
+            const copied = chunk.copy(bytes, used, at);
+            used += copied;
+            at += copied;
+          }
+        }
+        if (uploadId === undefined && used < partSize) {
+          await client.send(new PutObjectCommand({ ...target, Body: bytes.subarray(0, used) }), send);
+          return;
+        }
+        await sendPart(bytes, used);
+        await Promise.all(onTheirWay);
+        parts.sort((a, b) => (a.PartNumber ?? 0) - (b.PartNumber ?? 0));
+        await client.send(
+          new CompleteMultipartUploadCommand({
+            ...target,
+            UploadId: uploadId,
+            MultipartUpload: { Parts: parts },
+          }),
+          send,
+        );
+      } catch (error) {
+        failed.abort();
+        // Whatever is on its way must have ended before its upload is cleared away.
+        await Promise.allSettled(onTheirWay);
+        throw stream.errored ?? error;
+      }
+    });
   };
 
   /** Takes away what a failed write may have left: parts that cost money unseen, or the object of a lost answer. */
@@ -271,7 +364,7 @@ export function openS3Store(options: S3Options, limits: S3Limits = defaultLimits
       try {
         signal?.throwIfAborted();
         const { body, bytes } = await open(key, signal);
-        return guard(body, bytes, key, where, signal);
+        return guard(body, bytes, key, signal);
       } catch (error) {
         throw signal?.aborted === true ? signal.reason : error;
       }
@@ -282,11 +375,7 @@ export function openS3Store(options: S3Options, limits: S3Limits = defaultLimits
     },
 
     async write(id, name, body, signal) {
-      const intake = takeIn(body, signal, (bytes) => {
-        if (bytes > sizeLimit) throw tooLarge(`s3://${bucket}/${prefix}${id}/${name}`);
-      });
-      const abort = new AbortController();
-      const onAbort = () => abort.abort();
+      const intake = takeIn(body, signal);
       let begun: string | undefined;
       try {
         signal?.throwIfAborted();
@@ -294,26 +383,13 @@ export function openS3Store(options: S3Options, limits: S3Limits = defaultLimits
         // Clearing up after a failure removes the object, which must then be none that was there before.
         if ((await keysUnder(key)).includes(key)) throw taken(`s3://${bucket}/${key}`);
         signal?.throwIfAborted();
-        signal?.addEventListener("abort", onAbort, { once: true });
         begun = key;
-        await attempt("write", key, () =>
-          new Upload({
-            client,
-            params: { Bucket: bucket, Key: key, Body: intake.stream },
-            partSize,
-            queueSize: 2,
-            // Upload's own way to clear up has no end when the server hangs, and misses an upload whose answer was lost.
-            leavePartsOnError: true,
-            abortController: abort,
-          }).done(),
-        );
+        await upload(key, intake.stream, signal);
       } catch (error) {
         const cause = intake.cause(error);
         intake.destroy();
         if (begun !== undefined) await clearUp(begun);
         throw cause;
-      } finally {
-        signal?.removeEventListener("abort", onAbort);
       }
     },
 
@@ -366,35 +442,8 @@ function readEndpoint(text: string | null): string | undefined {
 function tooLarge(target: string): AppError {
   return new AppError(
     "too_large",
-    `${target} has more than ${sizeLimit} bytes, and S3 takes no more in parts of ${partSize}; back up to a folder.`,
+    `${target} has more than ${mostParts * partSize} bytes, and S3 takes no more in parts of ${partSize}; back up to a folder.`,
   );
-}
-
-/** A download's bytes; it fails with a sentence when the connection breaks, and when there are too few of them. */
-function guard(body: Readable, bytes: number, key: string, where: Place, signal?: AbortSignal): Readable {
-  let seen = 0;
-  const out = new Transform({
-    transform(chunk: Buffer, _encoding, done) {
-      seen += chunk.length;
-      done(null, chunk);
-    },
-    flush(done) {
-      if (seen === bytes) return done();
-      done(
-        new AppError(
-          "unavailable",
-          `s3://${where.bucket}/${key} ended after ${seen} of its ${bytes} bytes; run it again.`,
-        ),
-      );
-    },
-  });
-  // Not by pipeline: it would hand on the connection's own error, which names neither the key nor the way out.
-  finished(body, { writable: false }, (error) => {
-    if (error) out.destroy(s3Fault(error, "read", key, where) as Error);
-  });
-  out.once("close", () => body.destroy());
-  body.pipe(out);
-  return signal === undefined ? out : addAbortSignal(signal, out);
 }
 
 function taken(target: string): AppError {
@@ -521,15 +570,16 @@ function s3Fault(error: unknown, doing: string, key: string, where: Place): unkn
       `access is denied (${said.join(", ")}); these credentials need s3:ListBucket, s3:GetObject, s3:PutObject, s3:DeleteObject, s3:ListBucketMultipartUploads and s3:AbortMultipartUpload.`,
     );
   }
+  // Before the names: the SDK calls a connection that was cut a TimeoutError too.
+  const code = networkCode(error);
+  if (code !== undefined && status === undefined)
+    return fault("unavailable", `${networkSentence(code)} (${code}, in ${where.attempts} attempts).`);
   if (name === "TimeoutError" || name === "AbortError" || name === "RequestTimeout") {
     return fault(
       "unavailable",
       `the server does not answer, in ${where.attempts} attempts; see to the endpoint and the network, and run it again.`,
     );
   }
-  const code = networkCode(error);
-  if (code !== undefined && status === undefined)
-    return fault("unavailable", `${networkSentence(code)} (${code}, in ${where.attempts} attempts).`);
   if (status === 429 || (status !== undefined && status >= 500)) {
     return fault(
       "unavailable",

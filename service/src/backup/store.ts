@@ -62,8 +62,6 @@ export interface S3Options {
   prefix: string;
   /** Null for Amazon's own; otherwise a URL, spoken to with the bucket in the path. */
   endpoint: string | null;
-  /** Null takes it from the environment or the profile, as every AWS tool does. */
-  region: string | null;
 }
 
 export type StoreOptions = FolderOptions | S3Options;

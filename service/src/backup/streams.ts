@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
-import { addAbortSignal, pipeline, type Readable, Transform } from "node:stream";
+import { addAbortSignal, finished, PassThrough, pipeline, type Readable, Transform } from "node:stream";
+import { AppError } from "../core/errors.ts";
 
 /** What went through a stream: how many bytes, and their SHA-256 in hexadecimal once it has ended. */
 export interface Measure {
@@ -52,26 +53,10 @@ export interface Intake {
 
 /**
  * Takes a body in, through a stream that ends at once when it is destroyed or the signal is aborted: a body that waits for
- * its own next bytes may take for ever to end. Whichever of the two ends, so does the other. `limit` throws for too many
- * bytes in all.
+ * its own next bytes may take for ever to end. Whichever of the two ends, so does the other.
  */
-export function takeIn(
-  body: Readable,
-  signal: AbortSignal | undefined,
-  limit?: (bytes: number) => void,
-): Intake {
-  let bytes = 0;
-  const stream = new Transform({
-    transform(chunk: Buffer, _encoding, done) {
-      bytes += chunk.length;
-      try {
-        limit?.(bytes);
-        done(null, chunk);
-      } catch (error) {
-        done(error as Error);
-      }
-    },
-  });
+export function takeIn(body: Readable, signal: AbortSignal | undefined): Intake {
+  const stream = new PassThrough();
   // Whoever uses the stream sees its errors too.
   pipeline(body, stream, () => undefined);
   if (signal !== undefined) addAbortSignal(signal, stream);
@@ -87,4 +72,36 @@ export function takeIn(
       body.destroy();
     },
   };
+}
+
+/**
+ * Gives out what is stored, as a stream that fails with `fault` of what its source failed with, or when it ends before its
+ * `bytes`; `target` is for the message. The source ends with it.
+ */
+export function giveOut(
+  source: Readable,
+  bytes: number,
+  target: string,
+  fault: (error: unknown) => unknown,
+  signal?: AbortSignal,
+): Readable {
+  let seen = 0;
+  const out = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      seen += chunk.length;
+      done(null, chunk);
+    },
+    flush(done) {
+      if (seen >= bytes) return done();
+      const short = `${target} ended after ${seen} of its ${bytes} bytes; see to where it is kept, and run it again.`;
+      done(new AppError("unavailable", short));
+    },
+  });
+  // Not by pipeline: it would hand on the source's own error, which names neither the file nor the way out.
+  finished(source, { writable: false }, (error) => {
+    if (error) out.destroy(fault(error) as Error);
+  });
+  out.once("close", () => source.destroy());
+  source.pipe(out);
+  return signal === undefined ? out : addAbortSignal(signal, out);
 }

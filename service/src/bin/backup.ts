@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { createInterface } from "node:readline/promises";
+import { setFlagsFromString } from "node:v8";
 import { type Command, InvalidArgumentError } from "commander";
 import { type Entry, readCatalog, resolveId } from "../backup/catalog.ts";
 import { createBackup } from "../backup/create.ts";
@@ -117,6 +118,9 @@ function whole(text: string): number {
 
 /** Runs a command on the backups; a signal ends it after it has cleaned up, a second one at once. */
 async function onBackups<T>(work: (run: BackupRun, config: Config) => Promise<T>): Promise<T> {
+  // Streams leave buffers behind that are collected with the young objects. Where these have much room, that is seldom:
+  // a backup of 0.5 GB then takes 183 MB of memory instead of 107 MB, and is no quicker.
+  setFlagsFromString("--semi-space-growth-factor=1");
   const config = loadConfig(process.env, { session: false });
   const { recipients, identityFile, scratchDirectory, target } = config.backup;
   const controller = new AbortController();

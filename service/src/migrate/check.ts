@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import path from "node:path";
+import { AppError } from "../core/errors.ts";
 import { applyMigrations } from "./apply.ts";
 import { connect } from "./connection.ts";
 import { openEngine } from "./engine.ts";
@@ -31,12 +32,22 @@ export async function checkMigrations(options: CheckOptions = {}): Promise<strin
   try {
     const database = await scratch.database();
     let before = "none";
+    let runs = true;
     for (const migration of folder.migrations) {
       step(migration.name);
       faults.push(...(await lintMigration(folder.path, migration)));
-      faults.push(...(await tryMigration(database, folder, migration, before)));
+      // What comes after one that does not run cannot be tried, only read.
+      if (!runs) continue;
+      try {
+        await tryMigration(database, folder, migration, before, faults);
+      } catch (error) {
+        if (!(error instanceof AppError)) throw error;
+        faults.push(error.message);
+        runs = false;
+      }
       before = migration.name;
     }
+    if (!runs) return faults;
     step("the Prisma schema");
     faults.push(...(await compareSchema(database, schema)));
     return faults;
@@ -45,20 +56,22 @@ export async function checkMigrations(options: CheckOptions = {}): Promise<strin
   }
 }
 
+/** Adds what it finds to the faults, also when it throws because a script does not run. */
 async function tryMigration(
   database: string,
   folder: MigrationFolder,
   migration: Migration,
   before: string,
-): Promise<string[]> {
+  faults: string[],
+): Promise<void> {
   const { name, loses } = migration;
   const up = async () =>
     await applyMigrations(database, { folder, to: name, allowContract: true, allowDataLoss: true });
   const start = await fingerprint(database);
   await up();
   const applied = await fingerprint(database);
-  const faults = compareLosses(name, "up", loses.up, findLosses(start, applied));
-  if (migration.down === null) return faults;
+  faults.push(...compareLosses(name, "up", loses.up, findLosses(start, applied)));
+  if (migration.down === null) return;
 
   await revertMigrations(database, { to: before, allowDataLoss: true });
   const reverted = await fingerprint(database);
@@ -69,7 +82,6 @@ async function tryMigration(
   await up();
   const again = await fingerprint(database);
   faults.push(...difference(`${name} applies differently after it was taken back`, applied, again));
-  return faults;
 }
 
 async function fingerprint(database: string): Promise<string[]> {

@@ -6,8 +6,8 @@ import { connect } from "./connection.ts";
 import { openEngine } from "./engine.ts";
 import { findLosses, schemaFingerprint } from "./fingerprint.ts";
 import { type MigrationFolder, type MigrationNotes, prismaFolder, readMigrations } from "./migrations.ts";
+import { type ParsedStatement, parseStatements } from "./parse.ts";
 import { openScratch } from "./scratch.ts";
-import { type Statement, splitStatements } from "./statements.ts";
 
 export interface CreateOptions {
   /** Instead of the package's. */
@@ -83,8 +83,8 @@ async function draft(name: string, folder: MigrationFolder, schema: string): Pro
     const after = await inspect(next);
     // What Prisma reads differently from how it is written, generated columns among it, is a change in every script back.
     const noise = new Set(
-      (await cut(await withEngine(next, async (engine) => await engine.scriptBack(schema)))).map(
-        ({ text }) => text,
+      (await cut(await withEngine(next, async (engine) => await engine.scriptBack(schema)))).flatMap(
+        ({ text }) => takeApart(text).map(({ head, command }) => head + command),
       ),
     );
     const back = await withEngine(old, async (engine) => await engine.scriptBack(schema));
@@ -93,7 +93,7 @@ async function draft(name: string, folder: MigrationFolder, schema: string): Pro
     return arrange(
       name,
       forth,
-      (await cut(back)).filter(({ text }) => !noise.has(text)),
+      (await cut(back)).flatMap((statement) => withoutNoise(statement, noise)),
       losses,
     );
   } finally {
@@ -101,18 +101,34 @@ async function draft(name: string, folder: MigrationFolder, schema: string): Pro
   }
 }
 
+/** Prisma puts all that it changes in a table into one statement, a line a command. */
+function takeApart(text: string): { head: string; command: string }[] {
+  const sql = text.replace(/^(?:--.*\n)+/, "");
+  const head = /^ALTER TABLE (?:"[^"]+"\.)?"[^"]+" /.exec(sql)?.[0] ?? "";
+  const commands = head === "" ? [sql] : sql.slice(head.length).split(/,\n(?=(?:ADD|ALTER|DROP|RENAME) )/);
+  return commands.map((command) => ({ head, command }));
+}
+
+function withoutNoise(statement: ParsedStatement, noise: Set<string>): ParsedStatement[] {
+  const all = takeApart(statement.text);
+  const meant = all.filter(({ head, command }) => !noise.has(head + command));
+  if (meant.length === all.length) return [statement];
+  if (meant.length === 0) return [];
+  return [{ ...statement, text: `${meant[0]?.head}${meant.map(({ command }) => command).join(",\n")}` }];
+}
+
 /** Indexes on tables that hold data already come last, by themselves; and go first on the way back. */
 function arrange(
   name: string,
-  up: Statement[],
-  down: Statement[],
+  up: ParsedStatement[],
+  down: ParsedStatement[],
   loses: { up: string[]; down: string[] },
 ): Draft[] {
   const made = new Set(up.filter(({ kind }) => kind === "CreateStmt").map(({ table }) => table));
-  const isLate = ({ kind, table }: Statement) => kind === "IndexStmt" && !made.has(table);
+  const isLate = ({ kind, table }: ParsedStatement) => kind === "IndexStmt" && !made.has(table);
   const late = up.filter(isLate);
   const indexes = late.map(({ text }) => /INDEX "([^"]+)"/.exec(text)?.[1] ?? "");
-  const isLateDrop = ({ text }: Statement) => {
+  const isLateDrop = ({ text }: ParsedStatement) => {
     const dropped = /^(?:--.*\n)*DROP INDEX (?:"public"\.)?"([^"]+)"/.exec(text)?.[1];
     return dropped !== undefined && indexes.includes(dropped);
   };
@@ -149,18 +165,18 @@ function arrange(
 }
 
 /** Whether the release before would miss something or be refused. */
-function isContract(up: Statement[], losses: string[]): boolean {
+function isContract(up: ParsedStatement[], losses: string[]): boolean {
   const narrows =
     /\bSET NOT NULL\b|\bALTER COLUMN\s+\S+\s+(?:SET DATA )?TYPE\b|\bRENAME\b|\bADD COLUMN\s+(?!.*DEFAULT).*NOT NULL/i;
   return losses.length > 0 || up.some(({ text }) => narrows.test(text));
 }
 
-function join(statements: Statement[]): string {
+function join(statements: ParsedStatement[]): string {
   return statements.map(({ text }) => `${text.replaceAll('"public".', "")};\n`).join("\n");
 }
 
-async function cut(script: string): Promise<Statement[]> {
-  return script === "" ? [] : await splitStatements(script);
+async function cut(script: string): Promise<ParsedStatement[]> {
+  return script === "" ? [] : await parseStatements(script);
 }
 
 async function withEngine<T>(

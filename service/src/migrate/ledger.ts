@@ -204,7 +204,12 @@ async function insertLedger(
 ): Promise<void> {
   await client.query(
     `INSERT INTO migrate.ledger (name, checksum, up_sql, down_sql, down_sha256, kind, in_transaction, loses_up, loses_down, state, program)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+     -- Prisma's tools roll back, or drop all of public, without a word to the ledger.
+     ON CONFLICT (name) DO UPDATE SET checksum = excluded.checksum, up_sql = excluded.up_sql, down_sql = excluded.down_sql,
+       down_sha256 = excluded.down_sha256, kind = excluded.kind, in_transaction = excluded.in_transaction,
+       loses_up = excluded.loses_up, loses_down = excluded.loses_down, state = excluded.state, statements_done = 0,
+       program = excluded.program, applied_at = now()`,
     [
       name,
       checksum,

@@ -3,7 +3,7 @@ import { createRequire } from "node:module";
 import path from "node:path";
 import { AppError } from "../core/errors.ts";
 import type { Migration } from "./migrations.ts";
-import { splitStatements } from "./statements.ts";
+import { type ParsedStatement, parseStatements } from "./parse.ts";
 
 /** What is wrong with a migration's scripts as they are written; a sentence a fault. */
 export async function lintMigration(folder: string, migration: Migration): Promise<string[]> {
@@ -11,7 +11,14 @@ export async function lintMigration(folder: string, migration: Migration): Promi
   const scripts = [{ file: "migration.sql", sql: migration.sql }];
   if (migration.down !== null) scripts.push({ file: "down.sql", sql: migration.down });
   for (const { file, sql } of scripts) {
-    const statements = await splitStatements(sql);
+    let statements: ParsedStatement[];
+    try {
+      statements = await parseStatements(sql);
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error;
+      faults.push(`${migration.name}/${file}: ${error.message}`);
+      continue;
+    }
     for (const [index, statement] of statements.entries()) {
       const where = `${migration.name}/${file}, statement ${index + 1}`;
       if (statement.kind === "TransactionStmt") {

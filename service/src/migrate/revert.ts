@@ -68,20 +68,24 @@ export function planRevert(recorded: Recorded[], to: string): Recorded[] {
         `The migration ${name} cannot be taken back. The way back is a backup: task-master-pro backup restore.`,
       );
     }
-    if (sha256(ledger.down) !== ledger.downSha256) {
-      throw new AppError(
-        "conflict",
-        `The down.sql of ${name} in the database is not what was stored there; somebody changed it. ` +
-          "Nothing was changed.",
-      );
-    }
+    checkScript(name, ledger);
   }
   return steps;
+}
+
+/** Whoever can write to the ledger must not thereby choose what a migrator, which may be another role, runs. */
+function checkScript(name: string, { down, downSha256 }: NonNullable<Recorded["ledger"]>): void {
+  if (down === null || sha256(down) === downSha256) return;
+  throw new AppError(
+    "conflict",
+    `The down.sql of ${name} in the database is not what was stored there; somebody changed it. Nothing was changed.`,
+  );
 }
 
 export async function revertOne(migrator: Migrator, { name, ledger }: Recorded): Promise<void> {
   const { client } = migrator;
   if (ledger === null || ledger.down === null) throw new Error(`${name} has no down.sql`);
+  checkScript(name, ledger);
   const resumed = ledger.state === "reverting";
   if (!ledger.transaction && !resumed) await recordReverting(client, name);
   await runScript(migrator, {

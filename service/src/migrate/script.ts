@@ -24,11 +24,7 @@ const lockTimeoutMs = 25;
 
 /** Runs a migration's script: in one transaction, or statement by statement, going on from where it was cut off. */
 export async function runScript(migrator: Migrator, script: Script): Promise<void> {
-  const statements = await splitStatements(script.sql).catch((error: unknown) => {
-    throw error instanceof AppError
-      ? new AppError(error.code, `${fileOf(script)}: ${error.message}`, { cause: error })
-      : error;
-  });
+  const statements = splitStatements(script.sql);
   if (script.transaction) await runWhole(migrator, script, statements);
   else await runSteps(migrator, script, statements);
 }

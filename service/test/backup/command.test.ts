@@ -127,7 +127,6 @@ test("create, list, verify, drill, restore, replace and prune on S3, encrypted",
     bucket,
     prefix,
     endpoint: env.TASKMASTER_BACKUP_S3_ENDPOINT ?? null,
-    region: null,
   });
   expect(await store.readRoot("metrics.prom")).toMatch(/^taskmaster_backup_drill_success 1$/m);
   await store.close();

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
-import { readdir, rm } from "node:fs/promises";
+import { appendFile, readdir, rm } from "node:fs/promises";
 import path from "node:path";
+import { Readable } from "node:stream";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { createBackup } from "../../src/backup/create.ts";
 import { openStore } from "../../src/backup/open-store.ts";
@@ -68,3 +69,31 @@ test.each([{ embedded: true }, { embedded: false }])(
     await run.run.store.remove(id);
   },
 );
+
+test("a store on a full disk says so before a dump is begun, and keeps what it has", async () => {
+  const id = "20261125T030000Z-1a2b3c";
+  const store = await openStore({ kind: "folder", directory: small });
+  await store.writeText(id, "small.txt", "x");
+  const large = Readable.from(
+    (function* () {
+      for (let i = 0; i < 40; i += 1) yield Buffer.alloc(65_536, 7);
+    })(),
+    { objectMode: false },
+  );
+  await expect(store.write(id, "data/1.dat", large)).rejects.toMatchObject({
+    code: "unavailable",
+    message: expect.stringMatching(/no room left at .*; free some/),
+  });
+  expect(large.destroyed).toBe(true);
+  expect(await readdir(path.join(small, id, "data"))).toEqual([]);
+  expect(await store.files(id)).toEqual([{ name: "small.txt", bytes: 1 }]);
+  await expect(
+    (async () => {
+      for (;;) await appendFile(path.join(small, "fill"), Buffer.alloc(4096));
+    })(),
+  ).rejects.toThrow("ENOSPC");
+  await expect(store.check()).rejects.toThrow("no room left");
+  await expect(store.writeText(id, "small.txt", "y".repeat(65_536))).rejects.toThrow("no room left");
+  expect(await store.readText(id, "small.txt")).toBe("x");
+  await clear();
+});
