@@ -3,10 +3,10 @@
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run token test lint format build peer schemathesis redis clean
+.PHONY: help run token test lint format build peer schemathesis redis check-migrations backup-suite bench-migrate bench-backup clean
 
 help: ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: dist/.built ## Start the server on port 3000 with all it needs; DATABASE_URL uses your own PostgreSQL
 	@if [ -n "$$DATABASE_URL" ]; then node dist/bin/cli.js migrate up; fi
@@ -34,6 +34,20 @@ peer: dist/.built ## Check exports with the task-master-ai command line (install
 
 schemathesis: dist/.built ## Run Schemathesis against the OpenAPI document (installs it aside, from PyPI)
 	@service/test/schemathesis/run.sh
+
+check-migrations: node_modules/.installed ## Try every migration both ways, lint it, and compare the Prisma schema
+	@npm run -s generate
+	@node service/src/bin/cli.ts migrate check
+
+backup-suite: node_modules/.installed ## Test backups on PostgreSQL 17 and MinIO in containers (needs a Docker engine)
+	@npm run -s generate
+	@service/test/backup.sh
+
+bench-backup: dist/.built ## Back up, drill and restore a million tasks: time and memory
+	@node loadtest/backup.ts
+
+bench-migrate: node_modules/.installed ## Migrations of a million tasks under 500 writes a second: what the writers notice
+	@node loadtest/migrate-under-load.ts
 
 clean: ## Remove what was built; your data in ./data stays
 	rm -rf dist coverage node_modules
