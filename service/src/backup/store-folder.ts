@@ -164,7 +164,7 @@ export function openFolderStore(options: FolderOptions): BackupStore {
       try {
         const handle = await openFile(target);
         const { size } = await handle.stat();
-        const source = handle.createReadStream({ highWaterMark: 256 * 1024 });
+        const source = handle.createReadStream({ highWaterMark: 64 * 1024 });
         return giveOut(source, size, target, (error) => fileFault(error, target), signal);
       } catch (error) {
         if (codeOf(error) === "ENOENT") throw absent(target);

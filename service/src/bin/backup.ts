@@ -1,11 +1,10 @@
-import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { createInterface } from "node:readline/promises";
 import { setFlagsFromString } from "node:v8";
 import { type Command, InvalidArgumentError } from "commander";
 import { type Entry, readCatalog, resolveId } from "../backup/catalog.ts";
 import { createBackup } from "../backup/create.ts";
-import { type DrillReport, drillBackup, type Smoke } from "../backup/drill.ts";
+import { type DrillReport, drillBackup } from "../backup/drill.ts";
 import { createDecryption, createEncryption, readIdentities } from "../backup/encryption.ts";
 import { createForms } from "../backup/forms.ts";
 import type { Manifest } from "../backup/manifest.ts";
@@ -20,6 +19,7 @@ import { AppError } from "../core/errors.ts";
 import { readVersion } from "../version.ts";
 import { onDatabase } from "./database.ts";
 import { openProgress } from "./progress.ts";
+import { trySmoke } from "./trial.ts";
 
 interface Flags {
   json?: boolean;
@@ -320,9 +320,11 @@ async function drill(id: string | undefined, { json }: Flags): Promise<void> {
   const report = await onBackups(async (run, config) => {
     const wanted = await resolveId(run.store, id);
     const perform = async (connectionString: string) =>
-      await drillBackup(run, { id: wanted, connectionString, smoke }).finally(
-        async () => await writeMetrics(run),
-      );
+      await drillBackup(run, {
+        id: wanted,
+        connectionString,
+        smoke: async (restored) => await trySmoke(restored, run.signal),
+      }).finally(async () => await writeMetrics(run));
     return config.backup.drillUrl === null
       ? await onDatabase(config, async ({ connectionString }) => await perform(connectionString))
       : await perform(config.backup.drillUrl);
@@ -341,48 +343,6 @@ function drillText(report: DrillReport): string {
     `for a database of ${size(report.databaseBytes)}${report.databaseBytes < 1e8 ? "" : `: ${seconds(perGb)} a GB`}.`,
     ...steps.map(({ name, ms }) => `  ok ${name} (${Math.round(ms)} ms)`),
   ].join("\n");
-}
-
-/** A server of its own on the restored database, and a client that works with it. */
-async function smoke(connectionString: string): Promise<Smoke> {
-  const [
-    { compose },
-    { createLog },
-    { buildApp },
-    { createFirstOwner, issueOwnerToken },
-    { runJourney },
-    { applyMigrations },
-  ] = await Promise.all([
-    import("../compose.ts"),
-    import("../log.ts"),
-    import("../rest/app.ts"),
-    import("../core/access/bootstrap.ts"),
-    import("../smoke/journey.ts"),
-    import("../migrate/apply.ts"),
-  ]);
-  await applyMigrations(connectionString);
-  const config = loadConfig({
-    DATABASE_URL: connectionString,
-    TASKMASTER_SESSION_SECRET: randomBytes(48).toString("base64url"),
-    LOG_LEVEL: "silent",
-  });
-  const log = createLog(config);
-  const { core, storage, sessionKey, close } = await compose(config, log);
-  try {
-    const lifecycle = { draining: false, obstacle: null };
-    const app = await buildApp({ core, config, log, sessionKey, lifecycle, version: readVersion() });
-    try {
-      const address = await app.listen({ host: "127.0.0.1", port: 0 });
-      const owner =
-        (await createFirstOwner(storage, { organization: "drill", email: "drill@localhost" })) ??
-        (await issueOwnerToken(storage));
-      return await runJourney(address, owner.token);
-    } finally {
-      await app.close();
-    }
-  } finally {
-    await close();
-  }
 }
 
 async function prune(flags: PruneFlags): Promise<void> {

@@ -116,7 +116,7 @@ describe("S3", () => {
     await store.write(id, "data/1.dat", source);
     clearInterval(timer);
     console.log(`wrote 315 MB to S3; RSS grew ${Math.round((most - before) / 1e6)} MB`);
-    expect(most - before).toBeLessThan(150_000_000);
+    expect(most - before).toBeLessThan(80_000_000);
     await store.remove(id);
   }, 120_000);
 

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { createBackup } from "../../src/backup/create.ts";
 import { drillBackup, readDrills, type Smoke } from "../../src/backup/drill.ts";
 import { createDecryption, createEncryption } from "../../src/backup/encryption.ts";
-import type { Manifest } from "../../src/backup/manifest.ts";
+import { type Manifest, writeManifest } from "../../src/backup/manifest.ts";
 import { writeMetrics } from "../../src/backup/metrics.ts";
 import { pruneBackups } from "../../src/backup/prune.ts";
 import { type RestoreOptions, restoreBackup } from "../../src/backup/restore.ts";
@@ -249,6 +249,35 @@ export function backupContract(embedded: boolean): void {
         await kept.run.store.remove(other);
       }
     });
+  });
+
+  test("a restore or drill that ends with other rows than were counted, or other values, says which, and is undone", async () => {
+    const run = await openTestRun();
+    try {
+      const folder = path.join(run.directory, made.id);
+      await copyFolder(path.join(kept.directory, made.id), folder);
+      const change = async (name: string, to: { rows?: number; hash?: string }) => {
+        const tables = made.tables.map((table) => (table.name === name ? { ...table, ...to } : table));
+        await writeFile(path.join(folder, "manifest.json"), writeManifest({ ...made, tables }));
+      };
+      await withDatabase(createTestDatabase, async (to) => {
+        const before = await contentsOf(to);
+        for (const [changed, message] of [
+          [{ hash: "0".repeat(32) }, /public\.tasks has other values/],
+          [{ rows: 1_000_000 }, /public\.tasks has \d+ rows instead of 1000000/],
+        ] as const) {
+          await change("tasks", changed);
+          await expect(restore(run, to, { replace: true })).rejects.toThrow(message);
+          await expect(
+            drillBackup(run.run, { id: made.id, connectionString: to, smoke: async () => proven }),
+          ).rejects.toThrow(message);
+        }
+        expect(await contentsOf(to)).toEqual(before);
+        expect(await databasesLike(`${nameOf(to)}_`)).toEqual([]);
+      });
+    } finally {
+      await run.close();
+    }
   });
 
   test("encrypted, it opens with the right key only", async () => {
