@@ -251,9 +251,8 @@ export function openS3Store(options: S3Options, limits: S3Limits = defaultLimits
         });
       onTheirWay.add(sending);
       sending.catch((error: unknown) => {
-        // The stream may wait for its next bytes for ever, and the other part for the server.
+        // It may be waiting for its next bytes, which may take for ever.
         stream.destroy(s3Fault(error, "write", key, where) as Error);
-        failed.abort();
       });
       if (onTheirWay.size >= atOnce) await Promise.race(onTheirWay);
     };
@@ -293,7 +292,7 @@ export function openS3Store(options: S3Options, limits: S3Limits = defaultLimits
         failed.abort();
         // Whatever is on its way must have ended before its upload is cleared away.
         await Promise.allSettled(onTheirWay);
-        throw stream.errored ?? error;
+        throw error;
       }
     });
   };

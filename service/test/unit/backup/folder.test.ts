@@ -174,5 +174,7 @@ describe("a folder", () => {
       },
     });
     await expect(openRoot().write(id, "data/1.dat", failing)).rejects.toBe(broken);
+    // Nor is there a half-written file, which no listing would show.
+    expect(await readdir(path.join(root, id, "data"))).toEqual([]);
   });
 });
