@@ -1,7 +1,7 @@
 import { AppError } from "../core/errors.ts";
 import { loadManifest } from "./catalog.ts";
 import type { Manifest } from "./manifest.ts";
-import { mark } from "./marks.ts";
+import { mark, unmark } from "./marks.ts";
 import { fetchFiles, load } from "./restore.ts";
 import { type BackupRun, withScratch } from "./run.ts";
 import { connectForBackup } from "./snapshot.ts";
@@ -70,6 +70,10 @@ export async function drillBackup(run: BackupRun, options: DrillOptions): Promis
     return report;
   } catch (error) {
     report.problem = error instanceof Error ? error.message : String(error);
+    // Not for a server that cannot be reached or may not be used: that says nothing of the backup.
+    if (error instanceof AppError && error.code === "conflict") {
+      await unmark(run.store, report.id).catch(() => {});
+    }
     throw error;
   } finally {
     const history = [...(await readDrills(run)), report].slice(-historyLength);

@@ -52,6 +52,11 @@ export async function mark(store: BackupStore, id: string, change: Partial<Marks
   return changed;
 }
 
+/** For one that was found damaged: it counts as neither checked nor proven, so that prune keeps one that is. */
+export async function unmark(store: BackupStore, id: string): Promise<void> {
+  await mark(store, id, none);
+}
+
 function parse(text: string): Marks | undefined {
   try {
     const value: unknown = JSON.parse(text);

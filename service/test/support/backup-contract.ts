@@ -451,6 +451,14 @@ export function backupContract(embedded: boolean): void {
       expect(seen).toHaveLength(1);
       expect(await databasesLike(`${nameOf(url)}_drill_`)).toEqual([]);
 
+      const metricsNow = async () => {
+        await writeMetrics(run.run);
+        return (await run.run.store.readRoot("metrics.prom")) ?? "";
+      };
+      const proud = await metricsNow();
+      expect(proud).toMatch(/^taskmaster_backup_last_restored_timestamp_seconds \d{10}/m);
+      expect(proud).toMatch(/^taskmaster_backup_drill_rto_seconds \d/m);
+
       const failing = { ok: false, steps: [{ name: "claim it", ok: false, ms: 1, detail: "503" }], ms: 1 };
       await expect(
         drillBackup(run.run, { id, connectionString: url, smoke: async () => failing }),
@@ -458,12 +466,11 @@ export function backupContract(embedded: boolean): void {
       expect(await databasesLike(`${nameOf(url)}_drill_`)).toEqual([]);
       expect((await readDrills(run.run)).map(({ ok }) => ok)).toEqual([true, false]);
 
-      await writeMetrics(run.run);
-      const metrics = (await run.run.store.readRoot("metrics.prom")) ?? "";
+      // The one backup that there is, is proven no longer.
+      const metrics = await metricsNow();
       expect(metrics).toMatch(/^taskmaster_backup_drill_success 0$/m);
-      expect(metrics).toMatch(/^taskmaster_backup_last_restored_timestamp_seconds \d{10}/m);
       expect(metrics).toMatch(/^taskmaster_backup_backups 1$/m);
-      expect(metrics).not.toMatch(/drill_rto/);
+      expect(metrics).not.toMatch(/drill_rto|last_restored|newest_proven/);
     } finally {
       await run.close();
     }
@@ -519,6 +526,17 @@ export function backupContract(embedded: boolean): void {
       expect(await pruneBackups(run.run, rule, { dryRun: false })).toEqual(dry);
       expect((await run.run.store.list()).sort()).toEqual([ids[0], ids[2]]);
       expect(await pruneBackups(run.run, rule, { dryRun: false })).toMatchObject({ remove: [] });
+      // One that is found damaged is proven no longer, so that an older one that is takes its place.
+      await verifyBackup(run.run, ids[2] ?? "");
+      await sleep(1_050);
+      const { id } = await createBackup(run.run, source());
+      expect((await pruneBackups(run.run, rule, { dryRun: true })).remove).toEqual([]);
+      await flip((await dataFiles(path.join(run.directory, ids[2] ?? "")))[0] ?? "");
+      await expect(verifyBackup(run.run, ids[2] ?? "")).rejects.toThrow(/SHA-256/);
+      expect(await pruneBackups(run.run, rule, { dryRun: true })).toMatchObject({
+        keep: [{ id }, { id: ids[0] }],
+        remove: [ids[2]],
+      });
     } finally {
       await run.close();
     }
