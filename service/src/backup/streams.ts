@@ -7,7 +7,7 @@ import { AppError } from "../core/errors.ts";
 // Not by a flag of the command line, which whoever starts the program would have to know.
 setFlagsFromString("--expose-gc");
 const collect = runInNewContext("gc") as (options: { type: "minor" }) => void;
-const collectEveryBytes = 8 * 1024 * 1024;
+const collectEveryBytes = 2 * 1024 * 1024;
 let sinceCollected = 0;
 
 /**

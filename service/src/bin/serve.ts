@@ -16,10 +16,12 @@ export async function serve({ welcome }: { welcome: boolean }): Promise<void> {
   const started = performance.now();
   const { core, storage, sessionKey, startUpkeep, close } = await compose(config, log);
   try {
-    const lifecycle: Lifecycle = { draining: false, obstacle: "The server is starting; try again." };
+    // Known before it listens: whoever sees it listen, and nothing in the way, may send at once.
+    const lifecycle: Lifecycle = { draining: false, obstacle: await findObstacle(storage) };
     const app = await buildApp({ core, config, log, sessionKey, lifecycle, version: readVersion() });
     const server = await startServer({ app, config, lifecycle, log });
-    if (!(await schemaReady(storage, lifecycle, log))) {
+    await waitForSchema(storage, lifecycle, log);
+    if (lifecycle.obstacle !== null) {
       await server.closed;
       return;
     }
@@ -27,7 +29,6 @@ export async function serve({ welcome }: { welcome: boolean }): Promise<void> {
     const first = welcome
       ? await createFirstOwner(storage, { organization: "home", email: "owner@localhost" })
       : undefined;
-    lifecycle.obstacle = null;
     log.info({ database: config.database.kind, startMs: Math.round(performance.now() - started) }, "ready");
     if (welcome) process.stdout.write(welcomeText(config.publicUrl ?? server.address, first));
     await server.closed;
@@ -36,20 +37,25 @@ export async function serve({ welcome }: { welcome: boolean }): Promise<void> {
   }
 }
 
+/** Why the server cannot serve on its database as that is now; null when it can. */
+async function findObstacle(storage: Storage): Promise<string | null> {
+  const { database, migrations } = await storage.check();
+  if (!database.ok) return "The database does not answer.";
+  return migrations.ok ? null : migrations.detail;
+}
+
 /**
  * Waits, answering health checks meanwhile, for the migrations: a pod that ended would be started ever less often, and
- * so still be away when they are done. False when the server is told to stop before.
+ * so still be away when they are done. The obstacle is still there when the server is told to stop before.
  */
-async function schemaReady(storage: Storage, lifecycle: Lifecycle, log: Logger): Promise<boolean> {
-  for (let said = ""; ; ) {
-    if (lifecycle.draining) return false;
-    const { database, migrations } = await storage.check();
-    if (database.ok && migrations.ok) return true;
-    const obstacle = database.ok ? migrations.detail : "The database does not answer.";
-    lifecycle.obstacle = obstacle;
-    if (said !== obstacle) log.warn({ obstacle }, "waiting until the server can serve");
-    said = obstacle;
+async function waitForSchema(storage: Storage, lifecycle: Lifecycle, log: Logger): Promise<void> {
+  for (let said: string | null = null; lifecycle.obstacle !== null && !lifecycle.draining; ) {
+    if (said !== lifecycle.obstacle) {
+      log.warn({ obstacle: lifecycle.obstacle }, "waiting until the server can serve");
+    }
+    said = lifecycle.obstacle;
     await sleep(pollMs, undefined, { ref: false });
+    lifecycle.obstacle = await findObstacle(storage);
   }
 }
 

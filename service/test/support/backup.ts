@@ -25,6 +25,8 @@ export async function openTestRun(changes: Partial<BackupRun> = {}): Promise<Tes
   const root = await mkdtemp(path.join(tmpdir(), "task-master-pro-test-backups-"));
   const directory = path.join(root, "backups");
   const store = await openStore({ kind: "folder", directory });
+  // Makes the folder: a process that is killed at once would not have.
+  await store.check();
   const said: Record<string, unknown>[] = [];
   return {
     directory,

@@ -66,7 +66,8 @@ async function watch(found: Waits, go: () => boolean): Promise<void> {
   while (go()) {
     const { rows } = await client.query<{ ms: number }>(
       `SELECT (extract(epoch FROM clock_timestamp() - waitstart) * 1000)::float AS ms FROM pg_locks
-       WHERE NOT granted AND mode = 'AccessExclusiveLock' AND waitstart IS NOT NULL`,
+       WHERE database = (SELECT oid FROM pg_database WHERE datname = current_database())
+         AND NOT granted AND mode = 'AccessExclusiveLock' AND waitstart IS NOT NULL`,
     );
     for (const { ms } of rows) {
       found.seen += 1;
