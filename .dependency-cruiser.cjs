@@ -62,6 +62,12 @@ module.exports = {
       to: { path: "^node_modules/(fastify|@fastify)/" },
     },
     {
+      name: "mcp-sdk-in-mcp-only",
+      severity: "error",
+      from: { path: src, pathNot: `${src}mcp/` },
+      to: { path: "^node_modules/@modelcontextprotocol/" },
+    },
+    {
       name: "only-the-root-sees-everything",
       comment: "compose.ts and bin/ wire the parts; nothing else does.",
       severity: "error",
