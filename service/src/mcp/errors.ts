@@ -1,0 +1,43 @@
+import type { CallToolResult } from "@modelcontextprotocol/sdk/types.js";
+import { type TProperties, Type } from "typebox";
+import { AppError, type InputError } from "../core/index.ts";
+
+/** A refusal of this edge's own: no use case is behind the tool yet. */
+export class LlmNotConfigured extends Error {
+  constructor(instead: string) {
+    super(`This needs a language model, and none is configured on this server. ${instead}`);
+    this.name = "LlmNotConfigured";
+  }
+}
+
+/** The members of a refusal: part of every tool's output schema, because clients check refusals by it as well. */
+export const refusal = {
+  code: Type.Optional(Type.String({ description: "Why it was refused; programs may switch on it." })),
+  /** A pointer and a detail each; no more is said here because every tool repeats it. */
+  errors: Type.Optional(Type.Array(Type.Object({}))),
+  details: Type.Optional(Type.Object({})),
+} satisfies TProperties;
+
+/** Details are for programs; one that would not fit a context window is of use to none. */
+const maximumDetailBytes = 16_000;
+
+/** The answer to a call that was understood and refused; undefined for a defect, which is no answer to give. */
+export function refusalOf(error: unknown): CallToolResult | undefined {
+  if (error instanceof LlmNotConfigured) return refused("llm_not_configured", error.message, [], {});
+  if (!(error instanceof AppError)) return undefined;
+  return refused(error.code, error.message, error.errors, error.details);
+}
+
+function refused(
+  code: string,
+  sentence: string,
+  errors: InputError[],
+  details: Record<string, unknown>,
+): CallToolResult {
+  const small = Buffer.byteLength(JSON.stringify(details)) <= maximumDetailBytes;
+  return {
+    isError: true,
+    content: [{ type: "text", text: `${code}: ${sentence.slice(0, 8000)}` }],
+    structuredContent: { code, errors: errors.slice(0, 20), details: small ? details : {} },
+  };
+}
