@@ -43,6 +43,15 @@ export interface BackupConfig {
   drillUrl: string | null;
 }
 
+/** Which tools the MCP edge lists. */
+export const mcpModes = ["core", "standard", "all"] as const;
+
+export interface McpConfig {
+  mode: (typeof mcpModes)[number];
+  /** Whom the MCP server on standard input and output acts as; null is the owner of the first organization. */
+  token: string | null;
+}
+
 /** Everything that can be set from outside, read once at the start and never changed. Times are in seconds. */
 export interface Config {
   database:
@@ -69,6 +78,7 @@ export interface Config {
   /** Whom to believe X-Forwarded-For: nobody, everybody, or these addresses and networks. */
   trustProxy: boolean | readonly string[];
   backup: BackupConfig;
+  mcp: McpConfig;
   /** What was given, for describeConfig. */
   given: Readonly<Record<string, string>>;
 }
@@ -252,6 +262,18 @@ const properties = {
     pattern: "^postgres(ql)?://.+",
     absent: "the database's own server",
   }),
+  TASKMASTER_MCP_MODE: Type.Enum([...mcpModes], {
+    type: "string",
+    description: "Which MCP tools are listed: those of every day, those of planning as well, or all.",
+    default: "standard",
+  }),
+  TASKMASTER_MCP_TOKEN: text({
+    description: "The access token that the MCP server on standard input and output acts with.",
+    form: "an access token (tmp_…)",
+    pattern: "^tmp_[A-Za-z0-9_-]+$",
+    secret: true,
+    absent: "the owner of the first organization",
+  }),
 } satisfies TProperties;
 
 const Environment = Type.Object(
@@ -331,6 +353,10 @@ export function loadConfig(env: Record<string, string | undefined>, options: Loa
     shutdownDrainSeconds: settled(values, "TASKMASTER_SHUTDOWN_DRAIN_SECONDS"),
     trustProxy: trustProxyOf(settled(values, "TASKMASTER_TRUST_PROXY")),
     backup,
+    mcp: {
+      mode: settled(values, "TASKMASTER_MCP_MODE") as McpConfig["mode"],
+      token: values.TASKMASTER_MCP_TOKEN ?? null,
+    },
     given,
   });
 }

@@ -40,6 +40,16 @@ program
   .option("--json", "as JSON")
   .action((options: { json?: boolean }) => showConfig({ json: options.json === true }));
 
+program
+  .command("mcp")
+  .description(
+    "the MCP server on standard input and output, for a client that starts it; logs go to standard error",
+  )
+  .action(async () => {
+    const { serveMcp } = await import("./mcp.ts");
+    await serveMcp();
+  });
+
 addMigrate(program);
 addBackup(program);
 

@@ -4,6 +4,7 @@ import { loadConfig } from "../config.ts";
 import { createFirstOwner, type OwnerToken } from "../core/access/bootstrap.ts";
 import type { Storage } from "../core/storage.ts";
 import { createLog, type Logger } from "../log.ts";
+import { buildMcpEdge } from "../mcp/http.ts";
 import { buildApp } from "../rest/app.ts";
 import type { Lifecycle } from "../rest/plugins/health.ts";
 import { startServer } from "../rest/server.ts";
@@ -18,7 +19,9 @@ export async function serve({ welcome }: { welcome: boolean }): Promise<void> {
   try {
     // Known before it listens: whoever sees it listen, and nothing in the way, may send at once.
     const lifecycle: Lifecycle = { draining: false, obstacle: await findObstacle(storage) };
-    const app = await buildApp({ core, config, log, sessionKey, lifecycle, version: readVersion() });
+    const version = readVersion();
+    const guest = buildMcpEdge({ core, config, log, version });
+    const app = await buildApp({ core, config, log, sessionKey, lifecycle, version, guest });
     const server = await startServer({ app, config, lifecycle, log });
     await waitForSchema(storage, lifecycle, log);
     if (lifecycle.obstacle !== null) {

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
-import fastify, { type FastifyBaseLogger, LogController } from "fastify";
+import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from "fastify";
 import type { Config, SessionKey } from "../config.ts";
 import { AppError, type Core } from "../core/index.ts";
 import type { Logger } from "../log.ts";
@@ -29,6 +29,12 @@ import { taskRoutes } from "./routes/tasks.ts";
 import { tokenRoutes } from "./routes/tokens.ts";
 import { buildValidatorCompiler, openRecords } from "./validation.ts";
 
+/** Another edge on the same server: behind the same credentials and limits, but with addresses of its own. */
+export interface GuestEdge {
+  addOpenRoutes(app: FastifyInstance): void;
+  addRoutes(app: FastifyInstance): void;
+}
+
 export interface AppOptions {
   core: Core;
   config: Config;
@@ -38,6 +44,7 @@ export interface AppOptions {
   lifecycle: Lifecycle;
   /** The program's version, for the API's description. */
   version: string;
+  guest?: GuestEdge;
 }
 
 /** Builds the whole HTTP edge. It never listens: servers do that, and tests inject. */
@@ -84,20 +91,23 @@ export async function buildApp(options: AppOptions): Promise<App> {
   addHealth(app, core, lifecycle);
 
   const guard = new FloodGuard();
+  const guardRoutes = async (scope: App) => {
+    // On a schema that it does not know, a request would fail in the middle, or write what no release understands.
+    scope.addHook("onRequest", async () => {
+      if (lifecycle.obstacle !== null) throw new AppError("unavailable", lifecycle.obstacle);
+    });
+    await addAuthentication(scope, {
+      core,
+      sessionKey: options.sessionKey,
+      sessionTtlSeconds: config.session.ttlSeconds,
+      oidc: config.oidc,
+      guard,
+    });
+    scope.addHook("onRequest", limit);
+  };
   await app.register(
     async (api: App) => {
-      // On a schema that it does not know, a request would fail in the middle, or write what no release understands.
-      api.addHook("onRequest", async () => {
-        if (lifecycle.obstacle !== null) throw new AppError("unavailable", lifecycle.obstacle);
-      });
-      await addAuthentication(api, {
-        core,
-        sessionKey: options.sessionKey,
-        sessionTtlSeconds: config.session.ttlSeconds,
-        oidc: config.oidc,
-        guard,
-      });
-      api.addHook("onRequest", limit);
+      await guardRoutes(api);
       const edge: Edge = { core, base: `${config.publicUrl ?? ""}${prefix}` };
       await api.register(organizationRoutes, edge);
       await api.register(sessionRoutes, edge);
@@ -116,6 +126,14 @@ export async function buildApp(options: AppOptions): Promise<App> {
     },
     { prefix },
   );
+  const { guest } = options;
+  if (guest !== undefined) {
+    guest.addOpenRoutes(app as unknown as FastifyInstance);
+    await app.register(async (scope: App) => {
+      await guardRoutes(scope);
+      guest.addRoutes(scope as unknown as FastifyInstance);
+    });
+  }
   await addReference(app);
   return app;
 }

@@ -28,6 +28,7 @@ export async function addSecurity(app: App, config: Config): Promise<void> {
       "Claim-Fence",
       "Taskmaster-Organization",
       "X-Request-Id",
+      "MCP-Protocol-Version",
     ],
     exposedHeaders: [
       "ETag",

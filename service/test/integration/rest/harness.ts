@@ -6,6 +6,7 @@ import { newId } from "../../../src/core/ids.ts";
 import { type Context, type Core, type Role, scopes } from "../../../src/core/index.ts";
 import type { Storage } from "../../../src/core/storage.ts";
 import { createLog, type Logger } from "../../../src/log.ts";
+import { buildMcpEdge } from "../../../src/mcp/http.ts";
 import { buildApp } from "../../../src/rest/app.ts";
 import type { App } from "../../../src/rest/http.ts";
 import { openTestCore } from "../../support/core.ts";
@@ -61,8 +62,10 @@ export async function openTestApp(env: Record<string, string> = {}): Promise<Tes
   const config = configOf({});
   const log = createLog({ logLevel: "info" }, { write: (line) => void lines.push(line) });
   const lifecycle = { draining: false, obstacle: null };
-  const build = (used: Config, sessionKey: SessionKey, logger: Logger = log) =>
-    buildApp({ core: test.core, config: used, log: logger, sessionKey, lifecycle, version: "0.0.0" });
+  const build = (used: Config, sessionKey: SessionKey, logger: Logger = log) => {
+    const common = { core: test.core, config: used, log: logger, version: "0.0.0" };
+    return buildApp({ ...common, sessionKey, lifecycle, guest: buildMcpEdge(common) });
+  };
   const app = await build(config, testKey);
   await app.ready();
   const others: App[] = [];

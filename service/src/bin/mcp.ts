@@ -1,0 +1,42 @@
+import { randomUUID } from "node:crypto";
+import { type Composition, compose } from "../compose.ts";
+import { type Config, loadConfig } from "../config.ts";
+import { createFirstOwner } from "../core/access/bootstrap.ts";
+import { AppError, type Context, scopes } from "../core/index.ts";
+import { createLog } from "../log.ts";
+import { serveStdio } from "../mcp/stdio.ts";
+import { readVersion } from "../version.ts";
+
+/** The MCP server on standard input and output, for a client that starts it by itself. */
+export async function serveMcp(): Promise<void> {
+  const config = loadConfig(process.env);
+  // Standard output is the protocol's alone.
+  const log = createLog(config, { write: (line) => void process.stderr.write(line) });
+  const composition = await compose(config, log);
+  try {
+    const { database, migrations } = await composition.storage.check();
+    if (!database.ok) throw new AppError("unavailable", "The database does not answer.");
+    if (!migrations.ok) throw new AppError("unavailable", migrations.detail);
+    const caller = await callerOf(config, composition);
+    composition.startUpkeep();
+    const { core } = composition;
+    await serveStdio({ core, log, caller, mode: config.mcp.mode, version: readVersion() });
+  } finally {
+    await composition.close();
+  }
+}
+
+/** Whom the calls are by: the token's owner, or who runs the program, which has the database in hand anyway. */
+async function callerOf({ mcp }: Config, { core, storage }: Composition): Promise<() => Promise<Context>> {
+  const { token } = mcp;
+  if (token !== null) {
+    const caller = async () => ({ ...(await core.access.fromAccessToken(token)), requestId: randomUUID() });
+    await caller();
+    return caller;
+  }
+  await createFirstOwner(storage, { organization: "home", email: "owner@localhost" });
+  const owner = await storage.identity.firstOwner();
+  if (owner === undefined) throw new AppError("not_found", "There is no organization with an owner.");
+  const { organizationId, membershipId, actor, role } = owner;
+  return async () => ({ organizationId, membershipId, actor, role, scopes, requestId: randomUUID() });
+}
