@@ -27,12 +27,12 @@ const metadata = "/.well-known/oauth-protected-resource";
  * GET, which would open a stream, and DELETE, which would end a session, are answered 405 as for any address that has
  * no such method.
  */
-export function buildMcpEdge(
-  options: McpOptions,
-  serverFor: (context: Context) => Server = (context) =>
-    buildServer({ ...options, mode: options.config.mcp.mode, caller: () => context }),
-): HttpEdge {
+export function buildMcpEdge(options: McpOptions): HttpEdge {
   const { config } = options;
+  const serverFor = (request: FastifyRequest): Server => {
+    const context = contextOf(request);
+    return buildServer({ ...options, mode: config.mcp.mode, caller: () => context });
+  };
   const baseOf = (request: FastifyRequest) => config.publicUrl ?? `${request.protocol}://${request.host}`;
 
   return {
@@ -61,7 +61,7 @@ export function buildMcpEdge(
       });
       app.addHook("onRequest", async (request) => refuseForeignOrigin(request, config));
       app.post(endpoint, { schema: { hide: true, body: {} } }, async (request, reply) =>
-        answer(request, reply, serverFor(contextOf(request))),
+        answer(request, reply, serverFor(request)),
       );
     },
   };

@@ -3,7 +3,6 @@ import { AppError, maximumLimit, NewTask, Priority, Status, type Task } from "..
 import {
   Brief,
   brief,
-  changing,
   fenced,
   Id,
   Ids,
@@ -14,6 +13,7 @@ import {
   placeOf,
   referenceIn,
   splitIds,
+  versioned,
 } from "../place.ts";
 import { adds, type Call, defineTool, removes, type Tool } from "../tool.ts";
 import { dependenciesOf, missingTitle, patchOf, removeAll } from "./tasks.ts";
@@ -27,7 +27,7 @@ const addSubtask = defineTool({
   mode: "core",
   annotations: adds,
   input: {
-    ...changing,
+    ...versioned,
     id: { ...Id, description: "The task that gets the subtask." },
     taskId: Type.Optional({ ...Id, description: "An existing task, to become the subtask." }),
     title: Type.Optional(NewTask.properties.title),
@@ -58,7 +58,7 @@ const addSubtask = defineTool({
             ...(status === undefined ? {} : { status }),
             ...dependenciesOf(dependencies),
           })
-        : await adopt(call, referenceIn(where, taskId), parent);
+        : await adopt(call, referenceIn(where, taskId), parent, input.version);
     return {
       text: `Task ${task.localId} is a subtask in tag ${task.tag} of ${task.project}: ${task.title}`,
       content: { project: task.project, tag: task.tag, task: brief(task) },
@@ -66,9 +66,14 @@ const addSubtask = defineTool({
   },
 });
 
-async function adopt({ core, ctx }: Call, reference: string, parent: string): Promise<Task> {
-  return onPresent(undefined, async () => {
-    const { version } = await core.tasks.get(ctx, reference);
+async function adopt(
+  { core, ctx }: Call,
+  reference: string,
+  parent: string,
+  given: number | undefined,
+): Promise<Task> {
+  return onPresent(given, async () => {
+    const version = given ?? (await core.tasks.get(ctx, reference)).version;
     return core.tasks.move(ctx, reference, { parent }, { version });
   });
 }

@@ -221,7 +221,7 @@ const prompt = {
   prompt: Type.Optional(
     Type.String({ description: "Needs a language model; without one give the fields themselves." }),
   ),
-  research: Type.Optional(Type.Boolean({ description: "Ignored: it is for a language model." })),
+  research: Type.Optional(Type.Boolean()),
 };
 
 export const addTask = defineTool({
@@ -313,7 +313,7 @@ export const removeTask = defineTool({
   input: {
     ...fenced,
     id: Ids,
-    confirm: Type.Optional(Type.Boolean({ description: "Ignored: a call is taken as meant." })),
+    confirm: Type.Optional(Type.Boolean()),
   },
   output: { ...placed, removed: Type.Array(Type.String({ description: "A local id." })) },
   async run(given, input) {
@@ -503,6 +503,12 @@ async function rewrite(
     }
     const detail = "Give what is to change: title, description, details, testStrategy or priority.";
     throw new AppError("invalid_input", detail, { errors: [{ pointer: "", detail }] });
+  }
+  if (input.append === true && patch.details !== undefined && input.idempotencyKey !== undefined) {
+    // What a repeat would append to is another text by then, and so another request under the same key.
+    const detail =
+      "An idempotencyKey does not go with append; the version alone keeps a repeat from adding twice.";
+    throw new AppError("invalid_input", detail, { errors: [{ pointer: "/idempotencyKey", detail }] });
   }
   const where = await placeOf(call, input);
   const reference = referenceIn(where, input.id);

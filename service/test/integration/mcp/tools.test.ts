@@ -154,6 +154,8 @@ describe("changing", () => {
     await ask(client, "update_subtask", at({ id: "3.1", details: "A" }));
     await ask(client, "update_subtask", at({ id: "3.1", details: "B" }));
     expect((await ask(client, "get_task", at({ id: "3.1" }))).tasks).toMatchObject([{ details: "A\n\nB" }]);
+    const keyed = at({ id: "3.1", details: "C", version: 5, idempotencyKey: "c" });
+    expect(await refusedBy(client, "update_subtask", keyed)).toBe("invalid_input");
     expect(await refusedBy(client, "update_subtask", at({ id: "3.1", prompt: "x" }))).toBe(
       "llm_not_configured",
     );
@@ -162,6 +164,8 @@ describe("changing", () => {
   it("adds, adopts, converts, removes and clears subtasks", async () => {
     const { task } = await ask(client, "add_subtask", at({ id: "1", title: "Sub" }));
     expect(task).toMatchObject({ localId: "1.1" });
+    const old = at({ id: "1", taskId: "4", version: 1 });
+    expect(await refusedBy(client, "add_subtask", old)).toBe("version_mismatch");
     expect(await ask(client, "add_subtask", at({ id: "1", taskId: "4" }))).toMatchObject({
       task: { localId: "1.2" },
     });
