@@ -19,19 +19,26 @@ export async function serve({ welcome }: { welcome: boolean }): Promise<void> {
   try {
     // Known before it listens: whoever sees it listen, and nothing in the way, may send at once.
     const lifecycle: Lifecycle = { draining: false, obstacle: await findObstacle(storage) };
+    const makeOwner = async () =>
+      welcome
+        ? await createFirstOwner(storage, { organization: "home", email: "owner@localhost" })
+        : undefined;
+    // Before it listens, too: whoever finds it ready is shown the token.
+    let first = lifecycle.obstacle === null ? await makeOwner() : undefined;
     const version = readVersion();
     const guest = buildMcpEdge({ core, config, log, version });
     const app = await buildApp({ core, config, log, sessionKey, lifecycle, version, guest });
     const server = await startServer({ app, config, lifecycle, log });
-    await waitForSchema(storage, lifecycle, log);
     if (lifecycle.obstacle !== null) {
-      await server.closed;
-      return;
+      await waitForSchema(storage, lifecycle, log);
+      // Told to stop before it could serve.
+      if (lifecycle.obstacle !== null) {
+        await server.closed;
+        return;
+      }
+      first = await makeOwner();
     }
     startUpkeep();
-    const first = welcome
-      ? await createFirstOwner(storage, { organization: "home", email: "owner@localhost" })
-      : undefined;
     log.info({ database: config.database.kind, startMs: Math.round(performance.now() - started) }, "ready");
     if (welcome) process.stdout.write(welcomeText(config.publicUrl ?? server.address, first));
     await server.closed;
