@@ -32,7 +32,7 @@ module.exports = {
       from: { path: `${src}(rest|mcp|cli)/` },
       to: {
         path: src,
-        pathNot: [`${src}$1/`, `${src}core/index\\.ts$`, `${src}(config|log)\\.ts$`],
+        pathNot: [`${src}$1/`, `${src}core/index\\.ts$`, `${src}(config|client-config|log)\\.ts$`],
       },
     },
     {

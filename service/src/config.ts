@@ -52,6 +52,9 @@ export interface McpConfig {
   token: string | null;
 }
 
+// What the commands that work with tasks take from the environment is read by client-config.ts; its variables are
+// described here as well, so that they are listed with the others and are no unknown settings to a server.
+
 /** Everything that can be set from outside, read once at the start and never changed. Times are in seconds. */
 export interface Config {
   database:
@@ -261,6 +264,18 @@ const properties = {
     form: "a URL that starts with postgres:// or postgresql://",
     pattern: "^postgres(ql)?://.+",
     absent: "the database's own server",
+  }),
+  TASKMASTER_SERVER: text({
+    description: "For the commands that work with tasks: the server that they work on.",
+    form: "a URL that starts with http:// or https://",
+    pattern: "^https?://\\S+$",
+    absent: "the profile of login, or the nearest .taskmaster folder",
+  }),
+  TASKMASTER_TOKEN: text({
+    description: "The access token for TASKMASTER_SERVER.",
+    minLength: 1,
+    secret: true,
+    absent: "the profile's",
   }),
   TASKMASTER_MCP_MODE: Type.Enum([...mcpModes], {
     type: "string",

@@ -37,7 +37,7 @@ export function addMigrate(program: Command): void {
 The database is DATABASE_URL's; without it, the embedded one in ./data. One migrator works at a time; others wait.
 Whatever a killed run left half done is finished or undone by the next one.
 
-Exit codes: 0 done, 1 refused or failed, 2 wrong settings, 3 migrations are pending (status only).
+Exit codes: 0 done, 1 refused or failed, 2 wrong command line or settings, 3 migrations are pending (status only).
 
 Examples:
   $ task-master-pro migrate status

@@ -105,12 +105,12 @@ test("what cannot be done is said in a sentence: an unknown option, a wrong numb
     migrate("up", "--to", "nothing"),
     runCli(["migrate", "status"], { DATABASE_URL: "postgres://nobody@127.0.0.1:1/none" }),
   ]);
-  expect(option).toMatchObject({ code: 1, stderr: expect.stringContaining("unknown option '--force'") });
+  expect(option).toMatchObject({ code: 2, stderr: expect.stringContaining("unknown option '--force'") });
   expect(seconds).toMatchObject({
-    code: 1,
+    code: 2,
     stderr: expect.stringContaining("It takes a number of seconds."),
   });
-  expect(to).toMatchObject({ code: 1, stderr: expect.stringContaining("--to <name>") });
+  expect(to).toMatchObject({ code: 2, stderr: expect.stringContaining("--to <name>") });
   expect(name).toMatchObject({
     code: 1,
     stderr: `task-master-pro: There is no migration nothing. This program has: ${init}.\n`,

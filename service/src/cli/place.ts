@@ -1,0 +1,150 @@
+import { readFile, stat } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import type { Project } from "../core/index.ts";
+import { type Client, createClient, pathOf } from "./client.ts";
+import type { Host } from "./host.ts";
+import { CliError, problem } from "./problem.ts";
+import { getProfile, type Profile, readProfiles } from "./profiles.ts";
+import { createHttpTransport, readServer } from "./transport.ts";
+
+/** What a command line says of where it works. */
+export interface PlaceOptions {
+  server?: string;
+  profile?: string;
+  file?: string;
+  project?: string;
+  tag?: string;
+}
+
+/** What the place itself brings, where the command line says nothing. */
+export interface Defaults {
+  project?: string;
+  tag?: string;
+}
+
+export interface Connection {
+  client: Client;
+  defaults: Defaults;
+  /** The profile that it came from. */
+  profile: string | null;
+}
+
+const defaultTag = "master";
+const inFolder = join(".taskmaster", "tasks", "tasks.json");
+
+/** Opens the place that options, environment, profiles and folders name, in this order. */
+export async function connect(host: Host, options: PlaceOptions): Promise<Connection> {
+  const { config } = host;
+  const named = [options.server, options.profile, options.file].filter((one) => one !== undefined);
+  if (named.length > 1) throw problem("usage", "Give one of --server, --profile and --file.");
+  if (options.file !== undefined) return await openFile(host, await fileAt(resolve(host.cwd, options.file)));
+
+  const server = options.server ?? (options.profile === undefined ? config.server : null);
+  if (server !== null) return await openServer(host, readServer(server));
+
+  const profiles = await readProfiles(config.directory);
+  const chosen = options.profile ?? profiles.current;
+  if (chosen !== null) return openProfile(chosen, getProfile(profiles, chosen));
+
+  const file = await findFile(host.cwd);
+  if (file !== undefined) return await openFile(host, file);
+  throw problem(
+    "usage",
+    `Nothing says where to work: there is no ${inFolder} here or above. ` +
+      'Run "task-master-pro login URL" once, or set TASKMASTER_SERVER and TASKMASTER_TOKEN, or give --file.',
+  );
+}
+
+async function openServer(host: Host, server: string): Promise<Connection> {
+  const { token } = host.config;
+  if (token !== null) return { client: over(server, token), defaults: {}, profile: null };
+  // A token is only ever sent to the server that it was given for.
+  const { profiles } = await readProfiles(host.config.directory);
+  const known = Object.entries(profiles).find(([, profile]) => profile.server === server);
+  if (known !== undefined) return openProfile(...known);
+  throw problem("unauthenticated", `There is no token for ${server}: set TASKMASTER_TOKEN, or log in there.`);
+}
+
+function openProfile(name: string, { server, token, project, tag }: Profile): Connection {
+  return {
+    client: over(server, token),
+    defaults: { ...(project === undefined ? {} : { project }), ...(tag === undefined ? {} : { tag }) },
+    profile: name,
+  };
+}
+
+const over = (server: string, token: string) => createClient(createHttpTransport(server, token));
+
+async function openFile(host: Host, file: string): Promise<Connection> {
+  const tag = await currentTag(file);
+  return {
+    client: createClient(await host.openFile(file)),
+    defaults: tag === undefined ? {} : { tag },
+    profile: null,
+  };
+}
+
+/** The file itself, or the one of the project in a folder. */
+async function fileAt(path: string): Promise<string> {
+  const found = await stat(path).catch(() => undefined);
+  const file = found?.isDirectory() ? join(path, inFolder) : path;
+  if (found === undefined || (file !== path && (await stat(file).catch(() => undefined)) === undefined)) {
+    throw problem("not_found", `There is no file ${file}.`);
+  }
+  return file;
+}
+
+/** The nearest project's file, from a folder upwards. */
+export async function findFile(from: string): Promise<string | undefined> {
+  for (let folder = resolve(from); ; folder = dirname(folder)) {
+    const file = join(folder, inFolder);
+    if ((await stat(file).catch(() => undefined))?.isFile()) return file;
+    if (folder === dirname(folder)) return undefined;
+  }
+}
+
+/** The tag that the task-master-ai tool works in, by its state.json beside the tasks. */
+async function currentTag(file: string): Promise<string | undefined> {
+  try {
+    const state: unknown = JSON.parse(await readFile(join(dirname(dirname(file)), "state.json"), "utf8"));
+    if (typeof state !== "object" || state === null || !("currentTag" in state)) return undefined;
+    return typeof state.currentTag === "string" && state.currentTag !== "" ? state.currentTag : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The project to work in: the one that is named, the profile's, or the only one. */
+export async function findProject({ client, defaults }: Connection, options: PlaceOptions): Promise<string> {
+  const named = options.project ?? defaults.project;
+  if (named !== undefined) return named;
+  const { items } = await client.list<Project>("/projects", { fields: "key" }, 10);
+  const [first, second] = items;
+  if (first === undefined) {
+    throw problem("not_found", `There is no project yet; make one with "projects add KEY".`);
+  }
+  if (second === undefined) return first.key;
+  const keys = items.map(({ key }) => key).join(", ");
+  throw problem(
+    "usage",
+    `There are several projects (${keys}); choose one with --project, or once with "use".`,
+  );
+}
+
+export const findTag = ({ defaults }: Connection, options: PlaceOptions): string =>
+  options.tag ?? defaults.tag ?? defaultTag;
+
+const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+/** Whether it names a task wherever one is: a UUID, or KEY:tag:2.1. */
+export const isFullReference = (id: string): boolean => uuid.test(id) || id.includes(":");
+
+/** Adds the way out to a refusal that names what is not there. */
+export function withWayOut(error: unknown, what: RegExp, way: string): unknown {
+  if (!(error instanceof CliError) || error.body.code !== "not_found") return error;
+  if (!what.test(error.body.detail)) return error;
+  return new CliError({ ...error.body, detail: `${error.body.detail} ${way}` }, error);
+}
+
+export const tagPath = (project: string, tag: string, ...more: string[]): string =>
+  pathOf("projects", project, "tags", tag, ...more);
