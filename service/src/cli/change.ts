@@ -33,7 +33,7 @@ async function patchTask(call: Call, task: Task, patch: TaskPatch): Promise<Task
   });
 }
 
-const attempts = 5;
+const attempts = 10;
 
 /**
  * Sets a status whatever else changed meanwhile: a status is no answer to the other members, so that reading again

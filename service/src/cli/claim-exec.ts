@@ -33,10 +33,19 @@ export async function runClaimed(
       stdio: "inherit",
       cwd: host.cwd,
       env: { ...host.environment, ...variablesOf(claim, task, file) },
+      // In a group of its own, so that what the shell has started can be stopped with it; at a terminal it must stay
+      // in the foreground, where Ctrl-C reaches all of it anyway.
+      detached: host.stdin.isTTY !== true,
     });
-    interrupt.signal.addEventListener("abort", () => child.kill("SIGTERM"));
-    const lost = keepAlive(call, claim, child, ended.signal);
-    const [code, signal] = (await once(child, "exit")) as [number | null, NodeJS.Signals | null];
+    const stop = () => stopAll(child, host.stdin.isTTY !== true);
+    const exit = once(child, "exit") as Promise<[number | null, NodeJS.Signals | null]>;
+    if (interrupt.signal.aborted) stop();
+    interrupt.signal.addEventListener("abort", stop);
+    const lost = keepAlive(call, claim, stop, ended.signal);
+    const [code, signal] = await exit.catch(async (error: unknown) => {
+      await end(call, claim, "release", "The command could not be started.");
+      throw error;
+    });
     ended.abort();
     const loss = await lost;
     if (loss !== undefined) throw loss;
@@ -72,7 +81,7 @@ function variablesOf(claim: Claim, task: Task, file: string): Record<string, str
 async function keepAlive(
   { client }: Call,
   { id, fence, ttlSeconds }: Claim,
-  child: ChildProcess,
+  stop: () => void,
   ended: AbortSignal,
 ): Promise<CliError | undefined> {
   for (;;) {
@@ -86,10 +95,20 @@ async function keepAlive(
     } catch (error) {
       // A server that is away for a moment may be back before the claim expires.
       if (error instanceof CliError && error.exitCode === exitCodes.unavailable) continue;
-      child.kill("SIGTERM");
+      stop();
       if (error instanceof CliError) return error;
       throw error;
     }
+  }
+}
+
+function stopAll(child: ChildProcess, isGroup: boolean): void {
+  if (child.pid === undefined || child.exitCode !== null) return;
+  try {
+    process.kill(isGroup ? -child.pid : child.pid, "SIGTERM");
+  } catch (error) {
+    // It has just ended by itself.
+    if (!(error instanceof Error && "code" in error && error.code === "ESRCH")) throw error;
   }
 }
 

@@ -11,7 +11,7 @@ import {
   type PlaceOptions,
   withWayOut,
 } from "./place.ts";
-import { type ExitCode, exitCodes } from "./problem.ts";
+import { exitCodes } from "./problem.ts";
 
 export interface CommonOptions extends PlaceOptions {
   json?: boolean;
@@ -39,7 +39,7 @@ type Handler<O, A extends unknown[]> = (
   call: Call,
   options: O & CommonOptions,
   ...operands: A
-) => Promise<ExitCode | undefined>;
+) => Promise<number | undefined>;
 
 const where = "Where it works:";
 
@@ -47,6 +47,9 @@ const where = "Where it works:";
 export function placed(command: Command, ...scopes: ("project" | "tag")[]): Command {
   command
     .addOption(new Option("--json", "answer as JSON, as the REST API does").helpGroup("How it answers:"))
+    .addOption(
+      new Option("--no-color", "without colours; NO_COLOR says the same").helpGroup("How it answers:"),
+    )
     .addOption(new Option("-f, --format <format>").choices(["text", "json"]).hideHelp())
     .addOption(
       new Option("--server <url>", "a server, with TASKMASTER_TOKEN or a profile's").helpGroup(where),

@@ -39,7 +39,8 @@ export function buildProgram(host: Host, version: string): Command {
   const program = new Command("task-master-pro")
     .description("The task server for teams whose members are people and coding agents.")
     .version(version)
-    .option("--no-color", "without colours; NO_COLOR says the same")
+    // Or what stands above a command, as `claim` above `claim fail`, would take its options away.
+    .enablePositionalOptions()
     .helpCommand(true)
     // Inherited by every command made from here on: whoever runs the program reports what it throws.
     .exitOverride()

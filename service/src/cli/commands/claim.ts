@@ -23,6 +23,7 @@ interface EndOptions {
 export function addClaim(program: Command, host: Host): void {
   const claim = program
     .command("claim")
+    .enablePositionalOptions()
     .description(
       `claim the next ready task, or the one named, so that nobody else works on it; exit code ${exitCodes.nothing} when nothing is ready`,
     )
@@ -63,8 +64,7 @@ export function addClaim(program: Command, host: Host): void {
       }
       if (options.exec !== undefined) {
         const task = await client.get<Task>(`/tasks/${taken.task}`);
-        host.exitCode = await runClaimed(call, taken, task, options.exec, options.note);
-        return undefined;
+        return await runClaimed(call, taken, task, options.exec, options.note);
       }
       await say(call, taken);
       return exitCodes.ok;

@@ -1,9 +1,9 @@
-import { randomUUID } from "node:crypto";
-import { open, realpath, rename, rm } from "node:fs/promises";
-import { dirname, resolve } from "node:path";
+import { realpath } from "node:fs/promises";
+import { resolve } from "node:path";
 import { type Command, Option } from "commander";
 import { pathOf } from "../client.ts";
 import { action, examples, placed } from "../command.ts";
+import { writeWhole } from "../files.ts";
 import type { Host } from "../host.ts";
 
 interface ExportOptions {
@@ -47,28 +47,4 @@ export function addExport(program: Command, host: Host): void {
       return undefined;
     }),
   );
-}
-
-/** Whoever reads the file meanwhile, or after a crash, finds the old one or the new one. */
-async function writeWhole(path: string, text: string): Promise<void> {
-  const draft = `${path}.${randomUUID()}`;
-  try {
-    const file = await open(draft, "wx");
-    try {
-      await file.writeFile(text);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(draft, path);
-  } catch (error) {
-    await rm(draft, { force: true });
-    throw error;
-  }
-  const folder = await open(dirname(path));
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
 }

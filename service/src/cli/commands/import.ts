@@ -1,10 +1,10 @@
-import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { text } from "node:stream/consumers";
 import { type Command, Option } from "commander";
 import type { ImportReport } from "../../core/index.ts";
 import { pathOf } from "../client.ts";
 import { action, type Call, examples, placed } from "../command.ts";
+import { readText } from "../files.ts";
 import type { Host } from "../host.ts";
 import type { Output } from "../output.ts";
 import { findFile } from "../place.ts";
@@ -70,14 +70,7 @@ async function read(host: Host, given: string | undefined): Promise<string> {
       "There is no .taskmaster/tasks/tasks.json here or above; name the file to import.",
     );
   }
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : undefined;
-    if (code === "ENOENT") throw problem("not_found", `There is no file ${path}.`, error);
-    if (code === "EISDIR") throw problem("usage", `${path} is a folder; name the file in it.`, error);
-    throw error;
-  }
+  return await readText(path);
 }
 
 async function send(

@@ -1,10 +1,10 @@
-import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { text } from "node:stream/consumers";
 import type { Command } from "commander";
 import type { Project } from "../../core/index.ts";
 import { createClient } from "../client.ts";
 import { type CommonOptions, examples, openOutput } from "../command.ts";
+import { readText } from "../files.ts";
 import type { Host } from "../host.ts";
 import { problem } from "../problem.ts";
 import { getProfile, type Profile, readProfiles, writeProfiles } from "../profiles.ts";
@@ -35,7 +35,8 @@ export function addLogin(program: Command, host: Host): void {
     .option("--project <key>", "the project to work in by default")
     .option("-t, --tag <name>", "the tag to work in by default")
     .option("--list", "show the profiles instead, without their tokens")
-    .option("--json", "answer as JSON");
+    .option("--json", "answer as JSON")
+    .option("--no-color", "without colours; NO_COLOR says the same");
   examples(
     login,
     "login https://tasks.example.com",
@@ -128,7 +129,7 @@ async function onlyProject(client: ReturnType<typeof createClient>): Promise<str
 async function readToken(host: Host, server: string, file: string | undefined): Promise<string> {
   const given =
     file !== undefined
-      ? await readFile(resolve(host.cwd, file), "utf8")
+      ? await readText(resolve(host.cwd, file))
       : host.stdin.isTTY === true
         ? await askSecret(host, `Token for ${server}: `)
         : await text(host.stdin);

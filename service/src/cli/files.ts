@@ -1,0 +1,45 @@
+import { randomUUID } from "node:crypto";
+import { open, readFile, rename, rm } from "node:fs/promises";
+import { dirname } from "node:path";
+import { problem } from "./problem.ts";
+
+/** A file that the reader named. Throws a problem that says what is wrong with the name. */
+export async function readText(path: string): Promise<string> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    throw explain(error, path, `file ${path}`);
+  }
+}
+
+/** Whoever reads the file meanwhile, or after a crash, finds the old one or the new one. */
+export async function writeWhole(path: string, text: string): Promise<void> {
+  const draft = `${path}.${randomUUID()}`;
+  try {
+    const file = await open(draft, "wx");
+    try {
+      await file.writeFile(text);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(draft, path);
+  } catch (error) {
+    await rm(draft, { force: true });
+    throw explain(error, path, `folder ${dirname(path)}`);
+  }
+  const folder = await open(dirname(path));
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
+
+function explain(error: unknown, path: string, missing: string): unknown {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  if (code === "ENOENT" || code === "ENOTDIR") return problem("not_found", `There is no ${missing}.`, error);
+  if (code === "EISDIR") return problem("usage", `${path} is a folder; name a file in it.`, error);
+  if (code === "EACCES" || code === "EPERM") return problem("usage", `This user may not use ${path}.`, error);
+  return error;
+}
