@@ -8,8 +8,8 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: dist/.built ## Start the server on port 3000 with all it needs; DATABASE_URL uses your own PostgreSQL
-	@if [ -n "$$DATABASE_URL" ]; then node dist/bin/cli.js migrate up; fi
+run: dist/.built ## Start the server on port 3000 with all it needs; DATABASE_URL uses your own PostgreSQL, or file:PATH
+	@case "$$DATABASE_URL" in postgres*) node dist/bin/cli.js migrate up ;; esac
 	@node dist/bin/cli.js serve --welcome
 
 test: node_modules/.installed ## Check types and run every unit and integration test, with coverage

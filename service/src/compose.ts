@@ -7,6 +7,7 @@ import type { Core } from "./core/index.ts";
 import type { Storage } from "./core/storage.ts";
 import type { Logger } from "./log.ts";
 import { openEmbedded } from "./storage/embedded/open.ts";
+import { openFile, sidecarOf } from "./storage/file/open.ts";
 import { openPostgres } from "./storage/postgres/open.ts";
 
 export interface Composition {
@@ -47,26 +48,29 @@ export async function compose(config: Config, log: Logger): Promise<Composition>
   }
 }
 
-/** The database that the configuration names; the embedded one is started, and migrated, as well. */
+/** What the configuration names: a database, of which the embedded one is started and migrated as well, or a folder. */
 export function openStorage(config: Config): Promise<Storage> {
   const { database } = config;
+  if (database.kind === "file") return openFile(database);
   const common = { poolSize: database.poolSize, statementTimeoutMs: database.statementTimeoutSeconds * 1000 };
   return database.kind === "postgres"
     ? openPostgres({ connectionString: database.url, ...common })
     : openEmbedded({ directory: database.directory, ...common });
 }
 
-/** Beside the embedded database's files, so that sessions outlive a restart without anything to set up. */
+/** Beside the embedded database's files or the folder's, so that sessions outlive a restart without anything to set up. */
 async function loadSessionSecret(config: Config): Promise<SessionKey> {
-  if (config.database.kind !== "embedded") throw new Error("a session key is demanded by the configuration");
-  const file = join(config.database.directory, "session-secret");
+  const { database } = config;
+  if (database.kind === "postgres") throw new Error("a session key is demanded by the configuration");
+  const directory = database.kind === "file" ? sidecarOf(database.directory) : database.directory;
+  const file = join(directory, "session-secret");
   try {
     return { algorithm: "HS256", secret: (await readFile(file, "utf8")).trim() };
   } catch (error) {
     if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
   }
   const secret = randomBytes(48).toString("base64url");
-  await mkdir(config.database.directory, { recursive: true });
+  await mkdir(directory, { recursive: true });
   await writeFile(file, `${secret}\n`, { mode: 0o600 });
   await chmod(file, 0o600);
   return { algorithm: "HS256", secret };

@@ -1,4 +1,5 @@
 import { createPrivateKey, createPublicKey } from "node:crypto";
+import { fileURLToPath } from "node:url";
 import { type Static, type TProperties, type TSchema, Type } from "typebox";
 import { Compile } from "typebox/compile";
 
@@ -59,14 +60,16 @@ export interface McpConfig {
 export interface Config {
   database:
     | { kind: "postgres"; url: string; poolSize: number; statementTimeoutSeconds: number }
-    | { kind: "embedded"; directory: string; poolSize: number; statementTimeoutSeconds: number };
+    | { kind: "embedded"; directory: string; poolSize: number; statementTimeoutSeconds: number }
+    /** A project's folder, with its .taskmaster/tasks/tasks.json. */
+    | { kind: "file"; directory: string };
   host: string;
   port: number;
   logLevel: LogLevel;
   /** Where clients reach the server, without a slash at the end; null when links are relative. */
   publicUrl: string | null;
   session: {
-    /** Null only with the embedded database, which keeps a generated secret beside its files. */
+    /** Null only with the embedded database and a project's folder, which keep a generated secret beside their files. */
     key: SessionKey | null;
     ttlSeconds: number;
   };
@@ -106,9 +109,10 @@ const list = <T extends TSchema>(item: T, hints: Hints & { default?: string[] })
 
 const properties = {
   DATABASE_URL: text({
-    description: "The PostgreSQL database; without it the server starts a database of its own.",
-    form: "a URL that starts with postgres:// or postgresql://",
-    pattern: "^postgres(ql)?://.+",
+    description:
+      "The PostgreSQL database, or file:PATH for the tasks.json of a project's folder; without it the server starts a database of its own.",
+    form: "a URL that starts with postgres:// or postgresql://, or file: and the path of a project's folder",
+    pattern: "^(postgres(ql)?://|file:).+",
     absent: "embedded database",
   }),
   TASKMASTER_DATA_DIRECTORY: text({
@@ -154,7 +158,7 @@ const properties = {
     description: "Signs sessions with HS256; make one with: openssl rand -base64 48",
     form: "at least 32 bytes of text",
     secret: true,
-    absent: "generated and kept in the data directory, with the embedded database",
+    absent: "generated and kept beside the data, with the embedded database or a project's folder",
   }),
   TASKMASTER_SESSION_PRIVATE_KEY: text({
     description: "Signs sessions with EdDSA instead; make one with: openssl genpkey -algorithm ed25519",
@@ -341,13 +345,15 @@ export function loadConfig(env: Record<string, string | undefined>, options: Loa
   const backup = backupOf(values, faults);
   if (faults.length > 0) throw new ConfigError(faults);
 
+  const folder = folderOf(values.DATABASE_URL);
   const common = {
     poolSize: settled(values, "TASKMASTER_DATABASE_POOL_SIZE"),
     statementTimeoutSeconds: settled(values, "TASKMASTER_STATEMENT_TIMEOUT_SECONDS"),
   };
   return deepFreeze({
-    database:
-      values.DATABASE_URL === undefined
+    database: folder
+      ? { kind: "file", directory: folder }
+      : values.DATABASE_URL === undefined
         ? { kind: "embedded", directory: settled(values, "TASKMASTER_DATA_DIRECTORY"), ...common }
         : { kind: "postgres", url: values.DATABASE_URL, ...common },
     host: settled(values, "HOST"),
@@ -494,6 +500,12 @@ function editDistance(a: string, b: string): number {
   return previous[b.length] ?? 0;
 }
 
+/** The path of file:PATH, which may be relative; file://PATH is a path from the root, escapes and all (RFC 8089). */
+function folderOf(url: string | undefined): string | undefined {
+  if (url?.startsWith("file:") !== true) return undefined;
+  return url.startsWith("file://") ? fileURLToPath(url) : url.slice("file:".length);
+}
+
 function sessionKey(values: Values, faults: string[], demanded: boolean): SessionKey | null {
   const secret = values.TASKMASTER_SESSION_SECRET;
   const pem = values.TASKMASTER_SESSION_PRIVATE_KEY;
@@ -511,7 +523,7 @@ function sessionKey(values: Values, faults: string[], demanded: boolean): Sessio
     return null;
   }
   if (typeof pem === "string") return privateKey(pem, faults);
-  if (demanded && values.DATABASE_URL !== undefined) {
+  if (demanded && values.DATABASE_URL !== undefined && folderOf(values.DATABASE_URL) === undefined) {
     faults.push(
       "TASKMASTER_SESSION_SECRET is missing: with DATABASE_URL every process must sign sessions with the same secret; " +
         "make one with: openssl rand -base64 48 (or set TASKMASTER_SESSION_PRIVATE_KEY)",

@@ -1,4 +1,5 @@
 import type { Config } from "../config.ts";
+import { AppError } from "../core/errors.ts";
 import { startServer } from "../storage/embedded/server.ts";
 
 interface DatabaseHandle {
@@ -12,6 +13,13 @@ interface DatabaseHandle {
 async function openDatabase({ database }: Config): Promise<DatabaseHandle> {
   if (database.kind === "postgres") {
     return { connectionString: database.url, embedded: false, close: async () => {} };
+  }
+  if (database.kind === "file") {
+    throw new AppError(
+      "conflict",
+      `DATABASE_URL names a folder (${database.directory}), and this command works on a PostgreSQL database. Files have no ` +
+        "schema to migrate; back them up by git, or by copying the folder's .taskmaster.",
+    );
   }
   const { connectionString, close } = await startServer(database.directory);
   return { connectionString, embedded: true, close };

@@ -137,7 +137,8 @@ function findTagsInUse(tags: TagRecord[], plan: ImportPlan): ImportProblem[] {
     }));
 }
 
-function countTag(tag: PlannedTag): ImportReport["tags"][number] {
+/** A tag of a plan, as a report shows it. */
+export function countTag(tag: PlannedTag): ImportReport["tags"][number] {
   return {
     name: tag.name,
     tasks: tag.tasks.filter((task) => task.parent === null).length,

@@ -1,0 +1,63 @@
+import type { Comment } from "../../core/comments/schema.ts";
+import { notFound } from "../../core/errors.ts";
+import type { CommentStore } from "../../core/storage.ts";
+import type { Db, Tx } from "./engine.ts";
+import { type CommentRow, timestamp } from "./model.ts";
+import { pageById, plain } from "./rows.ts";
+
+function commentOf({ organizationId: _, taskId, ...comment }: CommentRow): Comment {
+  return { ...comment, task: taskId };
+}
+
+export function createCommentStore(db: Db, organizationId: string): CommentStore {
+  const own = <R extends { organizationId: string }>(row: R | undefined): R | undefined =>
+    row?.organizationId === organizationId ? row : undefined;
+
+  const getLocked = async (tx: Tx, id: string): Promise<CommentRow | undefined> => {
+    if (own(tx.rows.comments.get(id)) === undefined) return undefined;
+    await tx.lock("comments", id);
+    return own(tx.rows.comments.get(id));
+  };
+
+  return {
+    list: async (taskId, keyset) =>
+      await db.read((rows) => {
+        const comments = rows.comments.where("task", taskId).filter((row) => own(row) !== undefined);
+        return pageById(comments, keyset).map(commentOf);
+      }),
+
+    find: async (id) =>
+      await db.read((rows) => {
+        const comment = own(rows.comments.get(id));
+        const task = comment && rows.tasks.get(comment.taskId);
+        return task && { ...commentOf(comment), projectId: task.projectId };
+      }),
+
+    insert: async ({ id, taskId, author, body }) =>
+      await db.write(({ rows }) => {
+        if (own(rows.tasks.get(taskId)) === undefined) throw notFound("task", taskId);
+        const now = timestamp();
+        const dates = { version: 1, createdAt: now, updatedAt: now };
+        const comment: CommentRow = { id, organizationId, taskId, author: plain(author), body, ...dates };
+        rows.comments.put(comment);
+        return commentOf(comment);
+      }),
+
+    update: async (id, body, version) =>
+      await db.write(async (tx) => {
+        const comment = await getLocked(tx, id);
+        if (comment?.version !== version) return undefined;
+        const after: CommentRow = { ...comment, body, version: version + 1, updatedAt: timestamp() };
+        tx.rows.comments.put(after);
+        return commentOf(after);
+      }),
+
+    delete: async (id, version) =>
+      await db.write(async (tx) => {
+        const comment = await getLocked(tx, id);
+        if (comment?.version !== version) return false;
+        tx.rows.comments.remove(id);
+        return true;
+      }),
+  };
+}

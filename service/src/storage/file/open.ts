@@ -1,0 +1,59 @@
+import { chmod, mkdir, writeFile } from "node:fs/promises";
+import path from "node:path";
+import type { Storage, StorageCheck } from "../../core/storage.ts";
+import { createEngine } from "./engine.ts";
+import { createIdentityStore } from "./identity.ts";
+import { createJournal } from "./journal.ts";
+import { createProcessLock } from "./process-lock.ts";
+import { createRepositories, createTransaction } from "./repositories.ts";
+import { openTasksFile } from "./tasks-file.ts";
+import { createUpkeep } from "./upkeep.ts";
+
+/** Where a project's folder keeps what tasks.json cannot hold. It has secrets in it, and is this machine's own. */
+export function sidecarOf(directory: string): string {
+  return path.join(path.resolve(directory), ".taskmaster", "task-master-pro");
+}
+
+/**
+ * Opens the storage on a project's folder: the tasks of one project are its .taskmaster/tasks/tasks.json, in the form of
+ * the task-master-ai tool, and everything else lies beside it. The first organization gets that project.
+ */
+export async function openFile({ directory }: { directory: string }): Promise<Storage> {
+  const root = path.resolve(directory);
+  const sidecar = sidecarOf(root);
+  await mkdir(sidecar, { recursive: true, mode: 0o700 });
+  await chmod(sidecar, 0o700);
+  await mkdir(path.join(root, ".taskmaster", "tasks"), { recursive: true });
+  await writeFile(path.join(sidecar, ".gitignore"), "# Tokens, secrets and claims: this machine's own.\n*\n");
+
+  const engine = createEngine({
+    journal: createJournal(sidecar),
+    lock: createProcessLock(sidecar),
+    file: openTasksFile(path.join(root, ".taskmaster", "tasks", "tasks.json")),
+    name: path.basename(root),
+  });
+  const { db } = engine;
+  return {
+    identity: createIdentityStore(db),
+    reader: (organizationId) => createRepositories(db, organizationId),
+    snapshot: async (organizationId, work) =>
+      await engine.snapshot(async (snapshot) => await work(createRepositories(snapshot, organizationId))),
+    transaction: async (organizationId, work) =>
+      await engine.transaction(async (tx) => await work(createTransaction(tx, organizationId))),
+    upkeep: createUpkeep(db),
+    async check(): Promise<StorageCheck> {
+      const database = { ok: true, detail: "The folder is there." };
+      try {
+        await db.read(() => {});
+        return { database, migrations: { ok: true, detail: "Files have no schema." } };
+      } catch (error) {
+        // Said as what is in the way of serving: the file's own fault, with its line.
+        return {
+          database,
+          migrations: { ok: false, detail: error instanceof Error ? error.message : String(error) },
+        };
+      }
+    },
+    close: engine.close,
+  };
+}
