@@ -17,6 +17,7 @@ import { agentRoutes } from "./routes/agents.ts";
 import { claimRoutes } from "./routes/claims.ts";
 import { commentRoutes } from "./routes/comments.ts";
 import { dependencyRoutes } from "./routes/dependencies.ts";
+import { streamRoutes } from "./routes/event-stream.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { graphRoutes } from "./routes/graphs.ts";
 import { importExportRoutes } from "./routes/import-export.ts";
@@ -27,6 +28,7 @@ import { sessionRoutes } from "./routes/sessions.ts";
 import { tagRoutes } from "./routes/tags.ts";
 import { taskRoutes } from "./routes/tasks.ts";
 import { tokenRoutes } from "./routes/tokens.ts";
+import { addStreams } from "./streams.ts";
 import { buildValidatorCompiler, openRecords } from "./validation.ts";
 
 /** Another edge on the same server: behind the same credentials and limits, but with addresses of its own. */
@@ -59,8 +61,9 @@ export async function buildApp(options: AppOptions): Promise<App> {
     bodyLimit: config.bodyLimitBytes,
     requestTimeout: config.requestTimeoutSeconds * 1000,
     handlerTimeout: config.requestTimeoutSeconds * 1000,
-    // Longer than both, so that an answer under way is not cut off.
-    connectionTimeout: (2 * config.requestTimeoutSeconds + 10) * 1000,
+    // Longer than both, and than a stream is ever silent, so that an answer under way is not cut off.
+    connectionTimeout:
+      (Math.max(2 * config.requestTimeoutSeconds, config.streams.heartbeatSeconds) + 10) * 1000,
     forceCloseConnections: "idle",
     // What comes in on open connections while they end is still served: its sender could not know.
     return503OnClosing: false,
@@ -123,6 +126,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
       await api.register(commentRoutes, edge);
       await api.register(importExportRoutes, { ...edge, limitBytes: config.importLimitBytes });
       await api.register(eventRoutes, edge);
+      await api.register(streamRoutes, { ...edge, streams: addStreams(app, config) });
     },
     { prefix },
   );
