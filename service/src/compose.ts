@@ -6,9 +6,7 @@ import { createCore } from "./core/create.ts";
 import type { Core } from "./core/index.ts";
 import type { Storage } from "./core/storage.ts";
 import type { Logger } from "./log.ts";
-import { openEmbedded } from "./storage/embedded/open.ts";
 import { openFile, sidecarOf } from "./storage/file/open.ts";
-import { openPostgres } from "./storage/postgres/open.ts";
 
 export interface Composition {
   core: Core;
@@ -49,13 +47,17 @@ export async function compose(config: Config, log: Logger): Promise<Composition>
 }
 
 /** What the configuration names: a database, of which the embedded one is started and migrated as well, or a folder. */
-export function openStorage(config: Config): Promise<Storage> {
+export async function openStorage(config: Config): Promise<Storage> {
   const { database } = config;
-  if (database.kind === "file") return openFile(database);
+  if (database.kind === "file") return await openFile(database);
   const common = { poolSize: database.poolSize, statementTimeoutMs: database.statementTimeoutSeconds * 1000 };
-  return database.kind === "postgres"
-    ? openPostgres({ connectionString: database.url, ...common })
-    : openEmbedded({ directory: database.directory, ...common });
+  // Each loaded when it is the one: a command on a folder should not wait for a database's drivers.
+  if (database.kind === "postgres") {
+    const { openPostgres } = await import("./storage/postgres/open.ts");
+    return await openPostgres({ connectionString: database.url, ...common });
+  }
+  const { openEmbedded } = await import("./storage/embedded/open.ts");
+  return await openEmbedded({ directory: database.directory, ...common });
 }
 
 /** Beside the embedded database's files or the folder's, so that sessions outlive a restart without anything to set up. */

@@ -55,7 +55,11 @@ export function placed(command: Command, ...scopes: ("project" | "tag")[]): Comm
       new Option("--server <url>", "a server, with TASKMASTER_TOKEN or a profile's").helpGroup(where),
     )
     .addOption(new Option("--profile <name>", `a server that you are logged in to`).helpGroup(where))
-    .addOption(new Option("--file <path>", "a tasks.json, or a folder with .taskmaster").helpGroup(where));
+    .addOption(
+      new Option("--file <path>", "a folder with .taskmaster/tasks/tasks.json, without a server").helpGroup(
+        where,
+      ),
+    );
   if (scopes.includes("project")) {
     command.addOption(new Option("--project <key>", "the project; the only one by default").helpGroup(where));
   }

@@ -18,8 +18,8 @@ export interface Host {
   stdin: NodeJS.ReadableStream & { isTTY?: boolean };
   stdout: NodeJS.WritableStream & { isTTY?: boolean; columns?: number; hasColors?: () => boolean };
   stderr: NodeJS.WritableStream & { isTTY?: boolean };
-  /** The API over a tasks.json file, in this process, as its owner. */
-  openFile(path: string): Promise<Transport>;
+  /** The API over a project's folder, whose tasks are its .taskmaster/tasks/tasks.json, in this process, as its owner. */
+  openFile(folder: string): Promise<Transport>;
   /** A bar on standard error; undefined where nobody would see it. */
   openProgress(): Promise<ProgressBar | undefined>;
   /** Aborted by the first Ctrl-C from here on. */

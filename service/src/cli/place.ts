@@ -37,7 +37,8 @@ export async function connect(host: Host, options: PlaceOptions): Promise<Connec
   const { config } = host;
   const named = [options.server, options.profile, options.file].filter((one) => one !== undefined);
   if (named.length > 1) throw problem("usage", "Give one of --server, --profile and --file.");
-  if (options.file !== undefined) return await openFile(host, await fileAt(resolve(host.cwd, options.file)));
+  if (options.file !== undefined)
+    return await openFile(host, await folderAt(resolve(host.cwd, options.file)));
 
   const server = options.server ?? (options.profile === undefined ? config.server : null);
   if (server !== null) return await openServer(host, readServer(server));
@@ -46,8 +47,8 @@ export async function connect(host: Host, options: PlaceOptions): Promise<Connec
   const chosen = options.profile ?? profiles.current;
   if (chosen !== null) return openProfile(chosen, getProfile(profiles, chosen));
 
-  const file = await findFile(host.cwd);
-  if (file !== undefined) return await openFile(host, file);
+  const folder = await findFolder(host.cwd);
+  if (folder !== undefined) return await openFile(host, folder);
   throw problem(
     "usage",
     `Nothing says where to work: there is no ${inFolder} here or above. ` +
@@ -75,38 +76,45 @@ function openProfile(name: string, { server, token, project, tag }: Profile): Co
 
 const over = (server: string, token: string) => createClient(createHttpTransport(server, token));
 
-async function openFile(host: Host, file: string): Promise<Connection> {
-  const tag = await currentTag(file);
+async function openFile(host: Host, folder: string): Promise<Connection> {
+  const tag = await currentTag(folder);
   return {
-    client: createClient(await host.openFile(file)),
+    client: createClient(await host.openFile(folder)),
     defaults: tag === undefined ? {} : { tag },
     profile: null,
   };
 }
 
-/** The file itself, or the one of the project in a folder. */
-async function fileAt(path: string): Promise<string> {
-  const found = await stat(path).catch(() => undefined);
-  const file = found?.isDirectory() ? join(path, inFolder) : path;
-  if (found === undefined || (file !== path && (await stat(file).catch(() => undefined)) === undefined)) {
-    throw problem("not_found", `There is no file ${file}.`);
-  }
-  return file;
+const isFile = async (path: string) => (await stat(path).catch(() => undefined))?.isFile() === true;
+
+/** The project's folder of a path to it or to its tasks.json. */
+async function folderAt(path: string): Promise<string> {
+  if (await isFile(join(path, inFolder))) return path;
+  const folder = resolve(path, "..", "..", "..");
+  if (path === join(folder, inFolder) && (await isFile(path))) return folder;
+  throw (await isFile(path))
+    ? problem("usage", `${path} is no project's ${inFolder}; import it into one instead.`)
+    : problem("not_found", `There is no ${inFolder} in ${path}.`);
 }
 
-/** The nearest project's file, from a folder upwards. */
-export async function findFile(from: string): Promise<string | undefined> {
+/** The nearest project's folder, from here upwards. */
+async function findFolder(from: string): Promise<string | undefined> {
   for (let folder = resolve(from); ; folder = dirname(folder)) {
-    const file = join(folder, inFolder);
-    if ((await stat(file).catch(() => undefined))?.isFile()) return file;
+    if (await isFile(join(folder, inFolder))) return folder;
     if (folder === dirname(folder)) return undefined;
   }
 }
 
+/** The nearest project's tasks.json. */
+export async function findFile(from: string): Promise<string | undefined> {
+  const folder = await findFolder(from);
+  return folder === undefined ? undefined : join(folder, inFolder);
+}
+
 /** The tag that the task-master-ai tool works in, by its state.json beside the tasks. */
-async function currentTag(file: string): Promise<string | undefined> {
+async function currentTag(folder: string): Promise<string | undefined> {
   try {
-    const state: unknown = JSON.parse(await readFile(join(dirname(dirname(file)), "state.json"), "utf8"));
+    const state: unknown = JSON.parse(await readFile(join(folder, ".taskmaster", "state.json"), "utf8"));
     if (typeof state !== "object" || state === null || !("currentTag" in state)) return undefined;
     return typeof state.currentTag === "string" && state.currentTag !== "" ? state.currentTag : undefined;
   } catch {

@@ -91,8 +91,10 @@ const titles = {
 
 /** A problem that the command line finds by itself. */
 export function problem(code: keyof typeof titles, detail: string, cause?: unknown): CliError {
-  return new CliError(
-    { type: `urn:task-master-pro:problem:${code}`, title: titles[code], code, detail },
-    cause,
-  );
+  return refusal(code, titles[code], detail, cause);
+}
+
+/** The same for what a use case refuses before there is an answer of the API to say it. */
+export function refusal(code: string, title: string, detail: string, cause?: unknown): CliError {
+  return new CliError({ type: `urn:task-master-pro:problem:${code}`, title, code, detail }, cause);
 }

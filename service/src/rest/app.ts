@@ -2,13 +2,12 @@ import { randomUUID } from "node:crypto";
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from "fastify";
 import type { Config, SessionKey } from "../config.ts";
-import { AppError, type Core } from "../core/index.ts";
+import { AppError, type Caller, type Core } from "../core/index.ts";
 import type { Logger } from "../log.ts";
 import { type App, type Edge, prefix } from "./http.ts";
 import { addAccessLog } from "./plugins/access-log.ts";
 import { addAuthentication } from "./plugins/auth.ts";
 import { addBodies, readQuery } from "./plugins/body.ts";
-import { addDescription, addReference } from "./plugins/docs.ts";
 import { addErrors, answerClientError, sendProblem } from "./plugins/errors.ts";
 import { addHealth, type Lifecycle } from "./plugins/health.ts";
 import { addRateLimit, FloodGuard } from "./plugins/limits.ts";
@@ -47,11 +46,13 @@ export interface AppOptions {
   /** The program's version, for the API's description. */
   version: string;
   guest?: GuestEdge;
+  /** Whom every request is by, in an app that never listens: it asks for no credential, has no limits, describes nothing. */
+  only?: Caller;
 }
 
 /** Builds the whole HTTP edge. It never listens: servers do that, and tests inject. */
 export async function buildApp(options: AppOptions): Promise<App> {
-  const { core, config, log, lifecycle } = options;
+  const { core, config, log, lifecycle, only } = options;
   const app: App = fastify({
     loggerInstance: log as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: "requestId" }),
@@ -74,7 +75,9 @@ export async function buildApp(options: AppOptions): Promise<App> {
     },
   }).withTypeProvider<TypeBoxTypeProvider>();
 
-  app.setValidatorCompiler(buildValidatorCompiler());
+  app.setValidatorCompiler(buildValidatorCompiler({ lazy: only !== undefined }));
+  // Core gives what the schemas say; compiling them all would take longer than the one answer that is wanted.
+  if (only !== undefined) app.setSerializerCompiler(() => (data) => JSON.stringify(data));
   app.addHook("onRoute", (route) => {
     if (route.schema?.response !== undefined) route.schema.response = openRecords(route.schema.response);
   });
@@ -89,16 +92,24 @@ export async function buildApp(options: AppOptions): Promise<App> {
     return payload;
   });
   await addSecurity(app, config);
-  const limit = await addRateLimit(app, config, log);
-  await addDescription(app, config, options.version);
+  // Before the routes, which it collects. Loaded here, because the half of the program's start that it takes is for
+  // those who listen only.
+  const reference = only === undefined ? await describe(app, config, options.version) : async () => {};
   addHealth(app, core, lifecycle);
 
   const guard = new FloodGuard();
+  const limit = only === undefined ? await addRateLimit(app, config, log) : async () => {};
   const guardRoutes = async (scope: App) => {
     // On a schema that it does not know, a request would fail in the middle, or write what no release understands.
     scope.addHook("onRequest", async () => {
       if (lifecycle.obstacle !== null) throw new AppError("unavailable", lifecycle.obstacle);
     });
+    if (only !== undefined) {
+      scope.addHook("onRequest", async (request) => {
+        request.caller = only;
+      });
+      return;
+    }
     await addAuthentication(scope, {
       core,
       sessionKey: options.sessionKey,
@@ -113,7 +124,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
       await guardRoutes(api);
       const edge: Edge = { core, base: `${config.publicUrl ?? ""}${prefix}` };
       await api.register(organizationRoutes, edge);
-      await api.register(sessionRoutes, edge);
+      if (only === undefined) await api.register(sessionRoutes, edge);
       await api.register(membershipRoutes, edge);
       await api.register(agentRoutes, edge);
       await api.register(tokenRoutes, edge);
@@ -138,8 +149,15 @@ export async function buildApp(options: AppOptions): Promise<App> {
       guest.addRoutes(scope as unknown as FastifyInstance);
     });
   }
-  await addReference(app);
+  await reference();
   return app;
+}
+
+/** Returns what serves the description, to be called when every route is there. */
+async function describe(app: App, config: Config, version: string): Promise<() => Promise<void>> {
+  const { addDescription, addReference } = await import("./plugins/docs.ts");
+  await addDescription(app, config, version);
+  return () => addReference(app);
 }
 
 /** A client's own id where it is safe to log and to send back, else a new one. */

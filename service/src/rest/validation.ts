@@ -15,9 +15,10 @@ const common = {
 
 /**
  * Compiles a route's schemas. What is in a body has types and is taken as it is; what is in an address or a header is
- * text, and is read as the type that the schema wants.
+ * text, and is read as the type that the schema wants. `lazy` compiles each when it is first asked for: a process that
+ * answers one request should not wait for the schemas of all others.
  */
-export function buildValidatorCompiler(): FastifySchemaCompiler<object> {
+export function buildValidatorCompiler({ lazy = false } = {}): FastifySchemaCompiler<object> {
   const typed = new Ajv({ ...common, coerceTypes: false });
   const textual = new Ajv({ ...common, coerceTypes: "array" });
   for (const ajv of [typed, textual]) ajvFormats.default(ajv, ["date-time"]);
@@ -29,9 +30,10 @@ export function buildValidatorCompiler(): FastifySchemaCompiler<object> {
     const key = `${httpPart} ${JSON.stringify(schema)}`;
     const known = compiled.get(key);
     if (known !== undefined) return known;
-    const validate = ajv.compile(schema);
+    let validate = lazy ? undefined : ajv.compile(schema);
     const base = bases[httpPart ?? ""] ?? "";
     const validator = (value: unknown) => {
+      validate ??= ajv.compile(schema);
       if (validate(value)) return { value };
       const errors = explain(validate.errors ?? [], base);
       const status = base === "" ? 422 : 400;

@@ -1,14 +1,18 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable, Writable } from "node:stream";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import ajvFormats from "ajv-formats";
+import { openLocal } from "../../../src/bin/local.ts";
 import type { Host } from "../../../src/cli/host.ts";
 import { buildProgram } from "../../../src/cli/program.ts";
 import { report } from "../../../src/cli/report.ts";
-import type { Transport } from "../../../src/cli/transport.ts";
 import { loadClientConfig } from "../../../src/client-config.ts";
+import { compose } from "../../../src/compose.ts";
+import { loadConfig } from "../../../src/config.ts";
+import { createLog } from "../../../src/log.ts";
+import { buildApp } from "../../../src/rest/app.ts";
 import { openTestApp, type TestApp } from "../rest/harness.ts";
 
 export interface Ran {
@@ -28,7 +32,6 @@ export interface RunOptions {
   /** Stands for a progress bar. */
   onProgress?: (done: number, total: number) => void;
   interrupt?: AbortSignal;
-  openFile?: (path: string) => Promise<Transport>;
 }
 
 /** The command line in this process, with streams and an environment of its own. */
@@ -52,7 +55,7 @@ export async function run(args: string[], options: RunOptions = {}): Promise<Ran
     stdin: Readable.from([stdin]),
     stdout: Object.assign(collect("out"), terminal),
     stderr: collect("err"),
-    openFile: options.openFile ?? (() => Promise.reject(new Error("no file was expected"))),
+    openFile: openLocal,
     openProgress: async () => {
       const { onProgress } = options;
       if (onProgress === undefined) return undefined;
@@ -73,6 +76,8 @@ export interface Place {
   run(args: string[], options?: RunOptions): Promise<Ran>;
   /** The answer of a command under --json, after checking that it succeeded. */
   json<T>(args: string[], options?: RunOptions): Promise<T>;
+  /** What the output calls it. */
+  name: string;
   /** A folder of the test's own. */
   folder: string;
   close(): Promise<void>;
@@ -106,7 +111,7 @@ export async function openServerPlace(env: Record<string, string> = {}): Promise
   const url = await app.app.listen({ host: "127.0.0.1", port: 0 });
   const folder = await mkdtemp(join(tmpdir(), "task-master-pro-cli-"));
   const environment = { XDG_CONFIG_HOME: folder, TASKMASTER_SERVER: url, TASKMASTER_TOKEN: app.token };
-  const place = placeOf(folder, environment);
+  const place = placeOf(url, folder, environment);
   await place.json(["projects", "add", "DEMO", "--json"]);
   await place.json(["import", "-", "--json"], { stdin: JSON.stringify(seed) });
   return {
@@ -121,10 +126,31 @@ export async function openServerPlace(env: Record<string, string> = {}): Promise
   };
 }
 
-function placeOf(folder: string, environment: Record<string, string>): Omit<Place, "close"> {
+/** A project's folder, without a server. */
+export async function openFolderPlace(): Promise<Place> {
+  const root = await mkdtemp(join(tmpdir(), "task-master-pro-cli-"));
+  // The project's key comes from the folder's name.
+  const folder = join(root, "demo");
+  const tasks = join(folder, ".taskmaster", "tasks");
+  await mkdir(tasks, { recursive: true });
+  await writeFile(join(tasks, "tasks.json"), `${JSON.stringify(seed, null, 2)}\n`);
+  return {
+    ...placeOf(join(tasks, "tasks.json"), folder, { XDG_CONFIG_HOME: root }),
+    close: () => rm(root, { recursive: true }),
+  };
+}
+
+/** The same commands work on both. */
+export const modes: [string, () => Promise<Place>][] = [
+  ["a server", openServerPlace],
+  ["a folder", openFolderPlace],
+];
+
+function placeOf(name: string, folder: string, environment: Record<string, string>): Omit<Place, "close"> {
   const runHere = (args: string[], { env = {}, ...options }: RunOptions = {}) =>
     run(args, { cwd: folder, ...options, env: { ...environment, ...env } });
   return {
+    name,
     folder,
     run: runHere,
     async json<T>(args: string[], options?: RunOptions) {
@@ -135,9 +161,23 @@ function placeOf(folder: string, environment: Record<string, string>): Omit<Plac
   };
 }
 
+async function readDescription() {
+  const folder = await mkdtemp(join(tmpdir(), "task-master-pro-description-"));
+  const config = loadConfig({ DATABASE_URL: `file:${folder}`, LOG_LEVEL: "silent" });
+  const log = createLog(config);
+  const { core, sessionKey, close } = await compose(config, log);
+  const lifecycle = { draining: false, obstacle: null };
+  const app = await buildApp({ core, config, log, sessionKey, lifecycle, version: "0.0.0" });
+  const { payload } = await app.inject({ url: "/openapi.json" });
+  await app.close();
+  await close();
+  await rm(folder, { recursive: true });
+  return JSON.parse(payload);
+}
+
 /** Says how a value differs from what the API's description promises of an operation's answer; undefined when not at all. */
-export async function openDescription({ app }: TestApp) {
-  const description = JSON.parse((await app.inject({ url: "/openapi.json" })).payload);
+export async function openDescription() {
+  const description = await readDescription();
   const ajv = new Ajv2020({ strict: false, allErrors: true });
   ajvFormats.default(ajv);
   ajv.addSchema(description, "api");

@@ -110,6 +110,10 @@ describe("where it works", () => {
       err: expect.stringContaining('Run "task-master-pro login URL" once'),
     });
     expect(await alone(["use", "DEMO"])).toMatchObject({ code: 2 });
+    expect(await place.run(["import"])).toMatchObject({
+      code: 2,
+      err: expect.stringContaining("name the file to import"),
+    });
   });
 
   it("is the command line's, then the environment's, then the profile's", async () => {

@@ -10,7 +10,7 @@ let bob: Record<string, string>;
 
 beforeAll(async () => {
   place = await openServerPlace();
-  differs = await openDescription(place.app);
+  differs = await openDescription();
   const { core, owner } = place.app;
   const agent = await core.agents.create(owner, { name: "bob" });
   const { token } = await core.tokens.create(owner, { name: "bob", agent: agent.id });
