@@ -25,7 +25,7 @@ const isClients = program.commands.some((command) =>
 if (!isClients) {
   // Most of the program is the server, and whoever works with tasks should not wait for it.
   const { addServer } = await import("./server-commands.ts");
-  addServer(program);
+  addServer(program, host);
 }
 
 try {

@@ -1,5 +1,6 @@
-import tab from "@bomb.sh/tab/commander";
 import type { Command } from "commander";
+import { addCompletion } from "../cli/commands/completion.ts";
+import type { Host } from "../cli/host.ts";
 import { ConfigError } from "../config.ts";
 import { AppError } from "../core/index.ts";
 import { addBackup } from "./backup.ts";
@@ -7,7 +8,7 @@ import { showConfig } from "./config.ts";
 import { addMigrate } from "./migrate.ts";
 
 /** The commands that run a server and keep its database, and what needs all commands to be there. */
-export function addServer(program: Command): void {
+export function addServer(program: Command, host: Host): void {
   program.commandsGroup("A server of your own:");
   program
     .command("serve")
@@ -56,7 +57,7 @@ came from. Without DATABASE_URL the program runs on a PostgreSQL of its own, in 
     });
 
   program.commandsGroup("Help:");
-  tab(program, { completionCommandName: "completion" });
+  addCompletion(program, host);
 }
 
 /** Says what one of these commands ended with. Returns its exit code. */

@@ -1,4 +1,4 @@
-import { type Command, Option } from "commander";
+import { Argument, type Command, Option } from "commander";
 import type { Status, Task } from "../../core/index.ts";
 import { setStatus } from "../change.ts";
 import { action, examples, placed, splitIds } from "../command.ts";
@@ -18,7 +18,7 @@ export function addSetStatus(program: Command, host: Host): void {
     .alias("status")
     .description("set the status of one or more tasks; a parent follows its subtasks")
     .argument("[ids]", "such as 3, or 3,4.1")
-    .argument("[status]", statusNames.join(", "))
+    .addArgument(new Argument("[status]", "the status").choices(statusNames))
     .option("-i, --id <ids>", "the same")
     .addOption(new Option("-s, --status <name>", "the same").choices(statusNames));
   placed(command, "project", "tag");
