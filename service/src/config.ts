@@ -48,6 +48,8 @@ export const mcpModes = ["core", "standard", "all"] as const;
 
 export interface McpConfig {
   mode: (typeof mcpModes)[number];
+  /** The most sessions of one member in one process; 0 answers every request on its own. */
+  sessionsPerMember: number;
   /** Whom the MCP server on standard input and output acts as; null is the owner of the first organization. */
   token: string | null;
 }
@@ -267,6 +269,12 @@ const properties = {
     description: "Which MCP tools are listed: those of every day, those of planning as well, or all.",
     default: "standard",
   }),
+  TASKMASTER_MCP_SESSIONS_PER_MEMBER: count({
+    description: "The most MCP sessions of one member in one process; 0 for replicas without sticky routing.",
+    minimum: 0,
+    maximum: 1000,
+    default: 50,
+  }),
   TASKMASTER_MCP_TOKEN: text({
     description: "The access token that the MCP server on standard input and output acts with.",
     form: "an access token (tmp_…)",
@@ -355,6 +363,7 @@ export function loadConfig(env: Record<string, string | undefined>, options: Loa
     backup,
     mcp: {
       mode: settled(values, "TASKMASTER_MCP_MODE") as McpConfig["mode"],
+      sessionsPerMember: settled(values, "TASKMASTER_MCP_SESSIONS_PER_MEMBER"),
       token: values.TASKMASTER_MCP_TOKEN ?? null,
     },
     given,

@@ -1,6 +1,7 @@
-import type { CallToolResult } from "@modelcontextprotocol/sdk/types.js";
+import { type CallToolResult, ErrorCode, McpError } from "@modelcontextprotocol/sdk/types.js";
 import { type TProperties, Type } from "typebox";
 import { AppError, type InputError } from "../core/index.ts";
+import type { Logger } from "../log.ts";
 
 /** A refusal of this edge's own: no use case is behind the tool yet. */
 export class LlmNotConfigured extends Error {
@@ -40,4 +41,13 @@ function refused(
     content: [{ type: "text", text: `${code}: ${sentence.slice(0, 8000)}` }],
     structuredContent: { code, errors: errors.slice(0, 20), details: small ? details : {} },
   };
+}
+
+/** A defect as the client may see it; what it was is in the log alone. */
+export function defect(error: unknown, log: Logger, what: string): McpError {
+  log.error({ err: error, what }, "an MCP request failed");
+  return new McpError(
+    ErrorCode.InternalError,
+    "The server failed on this call; its operator finds the cause in the log.",
+  );
 }

@@ -9,6 +9,8 @@ export interface McpTest extends TestApp {
   /** Where the app listens, without a slash at the end. */
   url: string;
   connect(token: string): Promise<Client>;
+  /** For a client that the test makes itself. */
+  transport(token: string): StreamableHTTPClientTransport;
 }
 
 /** The whole app on a real port, and clients of the official SDK. */
@@ -19,6 +21,7 @@ export async function openMcp(env: Record<string, string> = {}): Promise<McpTest
   return {
     ...test,
     url,
+    transport: (token) => transportTo(url, token),
     async connect(token) {
       const client = await connectTo(url, token);
       clients.push(client);
@@ -33,14 +36,17 @@ export async function openMcp(env: Record<string, string> = {}): Promise<McpTest
 
 export async function connectTo(url: string, token: string): Promise<Client> {
   const client = new Client({ name: "test", version: "0" });
-  const transport = new StreamableHTTPClientTransport(new URL(`${url}/mcp`), {
-    requestInit: { headers: { authorization: `Bearer ${token}` } },
-  });
   // The class does not fit its own interface where an optional member may not be undefined.
-  await client.connect(transport as Transport);
+  await client.connect(transportTo(url, token) as Transport);
   // So that the client checks every answer against the tool's output schema.
   await client.listTools();
   return client;
+}
+
+function transportTo(url: string, token: string): StreamableHTTPClientTransport {
+  return new StreamableHTTPClientTransport(new URL(`${url}/mcp`), {
+    requestInit: { headers: { authorization: `Bearer ${token}` } },
+  });
 }
 
 export type Content = Record<string, unknown> & { project: string; tag: string };

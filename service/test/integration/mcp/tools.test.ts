@@ -106,7 +106,7 @@ describe("reading", () => {
       code: -32002,
     });
     await expect(client.readResource({ uri: "task://DEMO/%zz/1" })).rejects.toMatchObject({ code: -32002 });
-    expect((await client.listResourceTemplates()).resourceTemplates).toHaveLength(1);
+    expect((await client.listResourceTemplates()).resourceTemplates).toHaveLength(2);
   });
 });
 

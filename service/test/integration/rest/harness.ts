@@ -6,7 +6,7 @@ import { newId } from "../../../src/core/ids.ts";
 import { type Context, type Core, type Role, scopes } from "../../../src/core/index.ts";
 import type { Storage } from "../../../src/core/storage.ts";
 import { createLog, type Logger } from "../../../src/log.ts";
-import { buildMcpEdge } from "../../../src/mcp/http.ts";
+import { buildMcpEdge, type McpOptions } from "../../../src/mcp/http.ts";
 import { buildApp } from "../../../src/rest/app.ts";
 import type { App } from "../../../src/rest/http.ts";
 import { openTestCore } from "../../support/core.ts";
@@ -48,7 +48,10 @@ export interface TestApp {
 const secret = "a secret for tests, of thirty-two bytes or more";
 export const testKey: SessionKey = { algorithm: "HS256", secret };
 
-export async function openTestApp(env: Record<string, string> = {}): Promise<TestApp> {
+export async function openTestApp(
+  env: Record<string, string> = {},
+  more?: Partial<McpOptions>,
+): Promise<TestApp> {
   const test = await openTestCore();
   const lines: string[] = [];
   const configOf = (more: Record<string, string>) =>
@@ -64,7 +67,7 @@ export async function openTestApp(env: Record<string, string> = {}): Promise<Tes
   const lifecycle = { draining: false, obstacle: null };
   const build = (used: Config, sessionKey: SessionKey, logger: Logger = log) => {
     const common = { core: test.core, config: used, log: logger, version: "0.0.0" };
-    return buildApp({ ...common, sessionKey, lifecycle, guest: buildMcpEdge(common) });
+    return buildApp({ ...common, sessionKey, lifecycle, guest: buildMcpEdge({ ...common, ...more }) });
   };
   const app = await build(config, testKey);
   await app.ready();
