@@ -77,6 +77,12 @@ export interface Config {
   importLimitBytes: number;
   requestTimeoutSeconds: number;
   shutdownDrainSeconds: number;
+  streams: {
+    heartbeatSeconds: number;
+    /** The most open ones of the process, and of one token. */
+    max: number;
+    maxPerToken: number;
+  };
   /** Whom to believe X-Forwarded-For: nobody, everybody, or these addresses and networks. */
   trustProxy: boolean | readonly string[];
   backup: BackupConfig;
@@ -228,6 +234,24 @@ const properties = {
     maximum: 600,
     default: 5,
   }),
+  TASKMASTER_STREAM_HEARTBEAT_SECONDS: count({
+    description: "After how long without an event an event stream gets a sign of life.",
+    minimum: 1,
+    maximum: 600,
+    default: 15,
+  }),
+  TASKMASTER_STREAMS_MAX: count({
+    description: "The most open event streams of one process.",
+    minimum: 1,
+    maximum: 100_000,
+    default: 2000,
+  }),
+  TASKMASTER_STREAMS_PER_TOKEN_MAX: count({
+    description: "The most open event streams of one token at one process.",
+    minimum: 1,
+    maximum: 100_000,
+    default: 20,
+  }),
   TASKMASTER_TRUST_PROXY: text({
     description: "Whose X-Forwarded-For to believe.",
     form: "true, false, or addresses and networks such as 10.0.0.0/8, separated by commas",
@@ -359,6 +383,11 @@ export function loadConfig(env: Record<string, string | undefined>, options: Loa
     importLimitBytes: settled(values, "TASKMASTER_IMPORT_LIMIT_BYTES"),
     requestTimeoutSeconds: settled(values, "TASKMASTER_REQUEST_TIMEOUT_SECONDS"),
     shutdownDrainSeconds: settled(values, "TASKMASTER_SHUTDOWN_DRAIN_SECONDS"),
+    streams: {
+      heartbeatSeconds: settled(values, "TASKMASTER_STREAM_HEARTBEAT_SECONDS"),
+      max: settled(values, "TASKMASTER_STREAMS_MAX"),
+      maxPerToken: settled(values, "TASKMASTER_STREAMS_PER_TOKEN_MAX"),
+    },
     trustProxy: trustProxyOf(settled(values, "TASKMASTER_TRUST_PROXY")),
     backup,
     mcp: {

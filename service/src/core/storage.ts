@@ -36,6 +36,13 @@ export interface Storage {
    * database gives up on it (deadlock, serialization); so work has no effects outside of it.
    */
   transaction<T>(organizationId: string, work: (tx: Transaction) => Promise<T>): Promise<T>;
+  /**
+   * Calls `wake` soon after events of the project were committed, by this process or another, and after the project was
+   * deleted; now and then also for nothing. A hint and no more: what happened is in the log. One may be lost, but then
+   * another comes within ten seconds. Returns what ends it. Never fails: without the database there are no hints, and
+   * one as soon as it is back.
+   */
+  watch(projectId: string, wake: () => void): () => void;
   /** Housekeeping over all organizations; see each method. */
   upkeep: Upkeep;
   /** Resolves when the database answers and its migrations are inside the program's window; else says why not. */
@@ -100,9 +107,22 @@ export interface UserIdentity {
   subject: string | null;
 }
 
+/** What a caller was taken for: its membership, and the access token unless it came with another credential. */
+export interface Credential {
+  membershipId: string;
+  tokenId: string | null;
+}
+
+export interface Standing extends Pick<TokenOwner, "revoked" | "expired"> {
+  role: Role;
+  disabled: boolean;
+}
+
 export interface IdentityStore {
   findToken(hash: string): Promise<TokenOwner | undefined>;
   findTokenById(tokenId: string): Promise<TokenOwner | undefined>;
+  /** What has become of each, in the same order; undefined where the membership or the token is no more. */
+  findStandings(credentials: Credential[]): Promise<(Standing | undefined)[]>;
   /** The user's or agent's memberships, each with its organization. */
   listPrincipals(
     member: { userId: string } | { agentId: string },
@@ -510,6 +530,8 @@ export interface EventStore {
    */
   sequence(projectId: string): Promise<void>;
   list(projectId: string, after: number, limit: number): Promise<Event[]>;
+  /** The last sequence given; undefined once the project is gone. */
+  last(projectId: string): Promise<number | undefined>;
   /** Newest first; keyset [id]. */
   audit(
     filter: { type?: EventType; actorId?: string; taskId?: string },

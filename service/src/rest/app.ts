@@ -27,6 +27,7 @@ import { sessionRoutes } from "./routes/sessions.ts";
 import { tagRoutes } from "./routes/tags.ts";
 import { taskRoutes } from "./routes/tasks.ts";
 import { tokenRoutes } from "./routes/tokens.ts";
+import { addStreams } from "./streams.ts";
 import { buildValidatorCompiler, openRecords } from "./validation.ts";
 
 /** Another edge on the same server: behind the same credentials and limits, but with addresses of its own. */
@@ -59,8 +60,9 @@ export async function buildApp(options: AppOptions): Promise<App> {
     bodyLimit: config.bodyLimitBytes,
     requestTimeout: config.requestTimeoutSeconds * 1000,
     handlerTimeout: config.requestTimeoutSeconds * 1000,
-    // Longer than both, so that an answer under way is not cut off.
-    connectionTimeout: (2 * config.requestTimeoutSeconds + 10) * 1000,
+    // Longer than both, and than a stream is ever silent, so that an answer under way is not cut off.
+    connectionTimeout:
+      (Math.max(2 * config.requestTimeoutSeconds, config.streams.heartbeatSeconds) + 10) * 1000,
     forceCloseConnections: "idle",
     // What comes in on open connections while they end is still served: its sender could not know.
     return503OnClosing: false,
@@ -122,7 +124,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
       await api.register(claimRoutes, edge);
       await api.register(commentRoutes, edge);
       await api.register(importExportRoutes, { ...edge, limitBytes: config.importLimitBytes });
-      await api.register(eventRoutes, edge);
+      await api.register(eventRoutes, { ...edge, streams: addStreams(app, config) });
     },
     { prefix },
   );

@@ -434,6 +434,62 @@ export function storageContract(open: () => Promise<TestStorage>): void {
     });
   });
 
+  describe("watching a log", () => {
+    /** How often it was woken. */
+    const watch = (projectId: string) => {
+      const seen = { count: 0, end: () => {} };
+      seen.end = storage.watch(projectId, () => {
+        seen.count += 1;
+      });
+      return seen;
+    };
+    const until = async (met: () => boolean) => {
+      for (let i = 0; i < 1_200 && !met(); i += 1) await sleep(10);
+      return met();
+    };
+
+    test("wakes for committed events, by themselves or in a transaction, and when the project goes", async () => {
+      const seen = watch(world.projectId);
+      // What a storage says at the beginning may be for nothing.
+      await sleep(300);
+      let before = seen.count;
+      await storage.transaction(world.organizationId, (tx) => tx.events.append([world.event()]));
+      expect(await until(() => seen.count > before)).toBe(true);
+      before = seen.count;
+      await reader.events.append([world.event()]);
+      expect(await until(() => seen.count > before)).toBe(true);
+      before = seen.count;
+      await storage.transaction(world.organizationId, async (tx) => {
+        await tx.projects.delete(world.projectId, 1);
+        await tx.events.append([world.event({ type: "project.deleted" })]);
+      });
+      expect(await until(() => seen.count > before)).toBe(true);
+      seen.end();
+    });
+
+    test("wakes each who watches, and no more after its end", async () => {
+      const [first, second] = [watch(world.projectId), watch(world.projectId)];
+      await sleep(300);
+      first.end();
+      const before = [first.count, second.count];
+      await reader.events.append([world.event()]);
+      expect(await until(() => second.count > (before[1] ?? 0))).toBe(true);
+      expect(first.count).toBe(before[0]);
+      second.end();
+    });
+
+    test("the end of a log is the last sequence given, until the project is gone", async () => {
+      expect(await reader.events.last(world.projectId)).toBe(0);
+      await reader.events.append(range(3).map(() => world.event()));
+      await storage.transaction(world.organizationId, (tx) => tx.events.sequence(world.projectId));
+      expect(await reader.events.last(world.projectId)).toBe(3);
+      const other = await createWorld(storage);
+      expect(await storage.reader(other.organizationId).events.last(world.projectId)).toBeUndefined();
+      await reader.projects.delete(world.projectId, 1);
+      expect(await reader.events.last(world.projectId)).toBeUndefined();
+    });
+  });
+
   describe("idempotency", () => {
     test("of many under one key at once, one is the first and the others get its result", async () => {
       const actorId = newId();
@@ -1068,6 +1124,53 @@ export function storageContract(open: () => Promise<TestStorage>): void {
       expect(await agents.delete(agent.id, 2)).toBe(true);
       expect(await storage.identity.findToken(hash)).toBeUndefined();
       expect((await issue({ agentId: agent.id })).token).toBeUndefined();
+    });
+
+    test("what has become of credentials is told in their order, for all of them at once", async () => {
+      const { agents, tokens } = reader;
+      const issue = async (owner: { membershipId: string } | { agentId: string }, expiresInDays = 1) => {
+        const made = { id: newId(), name: "t", hash: randomUUID(), hint: "tm_", scopes: ["read" as const] };
+        await tokens.insert({ ...made, expiresInDays, owner });
+        return made.id;
+      };
+      const { id: agentId } = await agents.insert({
+        id: newId(),
+        membershipId: newId(),
+        name: "bot",
+        description: "",
+        capabilities: [],
+      });
+      const { membershipId } = world;
+      const tokenIds = [
+        await issue({ membershipId }),
+        await issue({ membershipId }),
+        await issue({ membershipId }, 0),
+      ];
+      await tokens.revoke(tokenIds[1] ?? "");
+      const agentToken = await storage.identity.findTokenById(await issue({ agentId }));
+      const ask = async () =>
+        await storage.identity.findStandings([
+          { membershipId, tokenId: null },
+          ...tokenIds.map((tokenId) => ({ membershipId, tokenId })),
+          { membershipId, tokenId: newId() },
+          { membershipId: newId(), tokenId: null },
+          { membershipId: agentToken?.membershipId ?? "", tokenId: agentToken?.tokenId ?? "" },
+        ]);
+      const good = { role: "owner", disabled: false, revoked: false, expired: false };
+      expect(await ask()).toEqual([
+        good,
+        good,
+        { ...good, revoked: true },
+        { ...good, expired: true },
+        undefined,
+        undefined,
+        { ...good, role: "agent" },
+      ]);
+      await agents.update(agentId, { disabled: true }, 1);
+      expect((await ask()).at(-1)).toEqual({ ...good, role: "agent", disabled: true });
+      await agents.delete(agentId, 2);
+      expect((await ask()).at(-1)).toBeUndefined();
+      expect(await storage.identity.findStandings([])).toEqual([]);
     });
 
     test("a person is one user in all organizations, bound to one identity", async () => {

@@ -15,6 +15,8 @@ export interface Caller {
   scopes: readonly Scope[];
   /** The access token used, also behind a session; null for an OIDC token. */
   tokenId: string | null;
+  /** When a session or an OIDC token ends by itself; an access token's end is the storage's to know. */
+  expiresAt?: Date;
 }
 
 /** What a verified OIDC token says of its bearer. */
@@ -47,23 +49,29 @@ export interface Access {
   listOrganizations(caller: Caller): Promise<{ organization: Organization; role: Role }[]>;
 }
 
+export function unauthenticated(detail: string): AppError {
+  return new AppError("unauthenticated", detail);
+}
+
+/** Throws unauthenticated, saying why. */
+export function ensureUsable(found: Partial<Pick<TokenOwner, "disabled" | "revoked" | "expired">>): void {
+  if (found.disabled) throw unauthenticated("The agent is disabled; ask an admin to enable it.");
+  if (found.revoked) throw unauthenticated("The token was revoked; ask for a new one.");
+  if (found.expired) throw unauthenticated("The token has expired; ask for a new one.");
+}
+
 export function createAccess({ storage }: Pick<Services, "storage">): Access {
   const { identity } = storage;
 
-  function unauthenticated(detail: string): AppError {
-    return new AppError("unauthenticated", detail);
-  }
-
   function toCaller(principal: Principal, callerScopes: readonly Scope[], tokenId: string | null): Caller {
-    if (principal.disabled) throw unauthenticated("The agent is disabled; ask an admin to enable it.");
+    ensureUsable({ disabled: principal.disabled });
     const { organizationId, membershipId, actor, role } = principal;
     return { organizationId, membershipId, actor, role, scopes: callerScopes, tokenId };
   }
 
   function usable(owner: TokenOwner | undefined): TokenOwner {
     if (owner === undefined) throw unauthenticated("The token is not known here; check that it is whole.");
-    if (owner.revoked) throw unauthenticated("The token was revoked; ask for a new one.");
-    if (owner.expired) throw unauthenticated("The token has expired; ask for a new one.");
+    ensureUsable({ revoked: owner.revoked, expired: owner.expired });
     return owner;
   }
 

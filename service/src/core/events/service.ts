@@ -1,20 +1,26 @@
+import type { Follower } from "../access/supervision.ts";
 import type { Services } from "../change.ts";
 import type { Context } from "../context.ts";
 import { getProject } from "../locate.ts";
 import type { Page } from "../page.ts";
 import { closePage, openPage } from "../page.ts";
 import { authorize } from "../policy.ts";
+import { createFollow, type Following, type FollowOptions } from "./follow.ts";
 import type { AuditEntry, AuditQuery, EventList, EventQuery } from "./schema.ts";
 
 export interface Events {
   /** The project's log behind `after`, oldest first. */
   list(ctx: Context, project: string, query: EventQuery): Promise<EventList>;
+  /** The same log from `after` on, as it goes on. */
+  follow(who: Follower, project: string, options: FollowOptions): Promise<Following>;
   /** Who did what in the organization, newest first; for admins. */
   audit(ctx: Context, query: AuditQuery): Promise<Page<AuditEntry>>;
 }
 
 export function createEvents(services: Services): Events {
   return {
+    follow: createFollow(services),
+
     async list(ctx, key, query) {
       authorize(ctx, "project:read");
       const after = query.after ?? 0;

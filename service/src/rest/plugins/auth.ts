@@ -102,8 +102,14 @@ export async function addAuthentication(app: App, options: AuthenticationOptions
         expired ? "The session has expired; open another one." : "The session token is not good.",
       );
     }
-    const { org, sub, tid, scopes } = payload;
-    return core.access.fromSession({ organizationId: org, memberId: sub, tokenId: tid, scopes });
+    const { org, sub, tid, scopes, exp } = payload;
+    const caller = await core.access.fromSession({
+      organizationId: org,
+      memberId: sub,
+      tokenId: tid,
+      scopes,
+    });
+    return { ...caller, expiresAt: new Date(exp * 1000) };
   }
 
   async function callerFrom(token: string, request: FastifyRequest): Promise<Caller> {
@@ -165,7 +171,7 @@ function oidcReader(
     const payload = await verified(token);
     if (typeof payload.sub !== "string" || payload.sub === "") throw notGood("The token names no subject.");
     const organization = request.headers["taskmaster-organization"];
-    return core.access.fromOidc(
+    const caller = await core.access.fromOidc(
       {
         issuer: oidc.issuer,
         subject: payload.sub,
@@ -174,6 +180,7 @@ function oidcReader(
       },
       typeof organization === "string" ? organization : undefined,
     );
+    return { ...caller, expiresAt: new Date(((payload.exp ?? 0) + clockToleranceSeconds) * 1000) };
   };
 
   async function verified(token: string) {

@@ -27,10 +27,7 @@ export async function addRateLimit(app: App, config: Config, log: Logger): Promi
   const take = app.createRateLimit({
     max,
     timeWindow: windowSeconds * 1000,
-    keyGenerator: (request: FastifyRequest) => {
-      const caller = callerOf(request);
-      return caller.tokenId ?? `${caller.organizationId}:${caller.actor.id}`;
-    },
+    keyGenerator: callerKey,
   });
   return async (request, reply) => {
     const state = await take(request);
@@ -44,6 +41,12 @@ export async function addRateLimit(app: App, config: Config, log: Logger): Promi
     if (state.isExceeded)
       throw tooMany(`This token made ${state.max} requests within ${windowSeconds} seconds`, reset);
   };
+}
+
+/** Whom a limit is for: the token, or without one the member. */
+export function callerKey(request: FastifyRequest): string {
+  const caller = callerOf(request);
+  return caller.tokenId ?? `${caller.organizationId}:${caller.actor.id}`;
 }
 
 function tooMany(what: string, seconds: number): Refusal {

@@ -26,6 +26,7 @@ export async function addSecurity(app: App, config: Config): Promise<void> {
       "If-Match",
       "If-None-Match",
       "Claim-Fence",
+      "Last-Event-ID",
       "Taskmaster-Organization",
       "X-Request-Id",
       "MCP-Protocol-Version",

@@ -1,17 +1,25 @@
 import type { AuditEntry, Event, EventType } from "../../core/events/schema.ts";
 import type { JsonObject } from "../../core/schema.ts";
 import type { EventStore, NewEvent } from "../../core/storage.ts";
-import { and, type Db, iso, records, sql } from "./sql.ts";
+import { and, type Db, first, iso, records, sql } from "./sql.ts";
 
 const shared = sql`e.type, e.task_id AS task,
   json_build_object('kind', e.actor_kind, 'id', e.actor_id, 'name', e.actor_name) AS actor,
   e.request_id AS "requestId", e.data, ${iso("e.created_at")} AS "createdAt"`;
 
-export function createEventStore(db: Db, organizationId: string): EventStore {
+/** `appended` hears of the projects that got events, which may yet be undone with the transaction. */
+export function createEventStore(
+  db: Db,
+  organizationId: string,
+  appended: (projectIds: string[]) => void,
+): EventStore {
   const own = sql`e.organization_id = ${organizationId}::uuid`;
 
   return {
-    append: async (events) => await appendEvents(db, organizationId, events),
+    async append(events) {
+      await appendEvents(db, organizationId, events);
+      appended(events.flatMap(({ projectId }) => projectId ?? []));
+    },
 
     async sequence(projectId) {
       const waiting = await db.query(sql`
@@ -40,6 +48,13 @@ export function createEventStore(db: Db, organizationId: string): EventStore {
         SELECT e.sequence::float8 AS sequence, ${shared} FROM events e
         WHERE ${own} AND e.project_id = ${projectId}::uuid AND e.sequence > ${after}::bigint
         ORDER BY e.sequence LIMIT ${limit}`);
+    },
+
+    async last(projectId) {
+      const rows = await db.query<{ last: number }>(sql`
+        SELECT event_sequence::float8 AS last FROM projects
+        WHERE id = ${projectId}::uuid AND organization_id = ${organizationId}::uuid`);
+      return first(rows)?.last;
     },
 
     async audit(filter, { limit, after }) {

@@ -1,9 +1,9 @@
 import type { Organization } from "../../core/organizations/schema.ts";
-import type { IdentityStore, Principal, TokenOwner, UserIdentity } from "../../core/storage.ts";
+import type { IdentityStore, Principal, Standing, TokenOwner, UserIdentity } from "../../core/storage.ts";
 import { appendEvents } from "./events.ts";
 import { memberActor, memberJoins } from "./memberships.ts";
 import { organizationColumns } from "./organizations.ts";
-import { type Db, first, iso, only, sql } from "./sql.ts";
+import { type Db, first, iso, only, records, sql } from "./sql.ts";
 
 const principalColumns = sql`m.organization_id AS "organizationId", m.id AS "membershipId", ${memberActor} AS actor,
   m.role, a.disabled_at IS NOT NULL AS disabled`;
@@ -30,6 +30,19 @@ export function createIdentityStore(db: Db, transact: Transact): IdentityStore {
           sql`SELECT ${tokenColumns} FROM ${tokenSource} WHERE k.id = ${tokenId}::uuid`,
         ),
       );
+    },
+
+    async findStandings(credentials) {
+      const rows = await db.query<Standing & { place: number }>(sql`
+        SELECT c.place, m.role, a.disabled_at IS NOT NULL AS disabled, k.revoked_at IS NOT NULL AS revoked,
+          COALESCE(k.expires_at <= clock_timestamp(), false) AS expired
+        FROM json_to_recordset(${records(credentials.map((one, place) => ({ place, ...one })))}::json)
+          AS c(place int, "membershipId" uuid, "tokenId" uuid)
+        JOIN memberships m ON m.id = c."membershipId" ${memberJoins}
+        LEFT JOIN access_tokens k ON k.id = c."tokenId"
+        WHERE c."tokenId" IS NULL OR k.id IS NOT NULL`);
+      const found = new Map(rows.map(({ place, ...standing }) => [place, standing]));
+      return credentials.map((_, place) => found.get(place));
     },
 
     async listPrincipals(member) {

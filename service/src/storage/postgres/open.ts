@@ -5,6 +5,7 @@ import { isRetryable, translate } from "./errors.ts";
 import { Prisma } from "./generated/client.ts";
 import { createIdentityStore } from "./identity.ts";
 import { createRepositories, createTransaction } from "./repositories.ts";
+import { createSignals } from "./signals.ts";
 import { type Db, sql } from "./sql.ts";
 import { createUpkeep } from "./upkeep.ts";
 import { schemaKnown, schemaMinimum } from "./window.ts";
@@ -40,19 +41,32 @@ export async function openPostgres(options: PostgresOptions): Promise<Storage> {
     }
   };
 
+  const signals = createSignals(options, db);
+
   return {
     identity: createIdentityStore(db, run),
-    reader: (organizationId) => createRepositories(db, organizationId),
+    reader: (organizationId) => createRepositories(db, organizationId, signals.announce),
     snapshot: async (organizationId, work) =>
       await run(
-        async (tx) => await work(createRepositories(tx, organizationId)),
+        async (tx) => await work(createRepositories(tx, organizationId, () => {})),
         Prisma.TransactionIsolationLevel.RepeatableRead,
       ),
-    transaction: async (organizationId, work) =>
-      await run(async (tx) => await work(createTransaction(tx, organizationId))),
+    async transaction(organizationId, work) {
+      const appended = new Set<string>();
+      const result = await run(async (tx) => {
+        const heard = (projectIds: string[]) => {
+          for (const projectId of projectIds) appended.add(projectId);
+        };
+        return await work(createTransaction(tx, organizationId, heard));
+      });
+      signals.announce(appended);
+      return result;
+    },
+    watch: signals.watch,
     upkeep: createUpkeep(db),
     check: async () => await check(db),
     async close() {
+      await signals.close();
       await client.$disconnect();
       await pool.end();
     },

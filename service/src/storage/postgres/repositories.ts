@@ -16,7 +16,12 @@ import { createTagStore } from "./tags.ts";
 import { createTaskStore } from "./tasks.ts";
 import { createTokenStore } from "./tokens.ts";
 
-export function createRepositories(db: Db, organizationId: string): Repositories {
+/** `appended` hears of the projects that got events. */
+export function createRepositories(
+  db: Db,
+  organizationId: string,
+  appended: (projectIds: string[]) => void,
+): Repositories {
   return {
     organizations: createOrganizationStore(db, organizationId),
     memberships: createMembershipStore(db, organizationId),
@@ -29,14 +34,18 @@ export function createRepositories(db: Db, organizationId: string): Repositories
     claims: createClaimStore(db, organizationId),
     attempts: createAttemptStore(db, organizationId),
     comments: createCommentStore(db, organizationId),
-    events: createEventStore(db, organizationId),
+    events: createEventStore(db, organizationId, appended),
     importRuns: createImportRunStore(db, organizationId),
   };
 }
 
-export function createTransaction(db: Db, organizationId: string): Transaction {
+export function createTransaction(
+  db: Db,
+  organizationId: string,
+  appended: (projectIds: string[]) => void,
+): Transaction {
   return {
-    ...createRepositories(db, organizationId),
+    ...createRepositories(db, organizationId, appended),
     idempotency: createIdempotencyStore(db, organizationId),
     createOrganization: async (input) => await createOrganization(db, input),
     async now() {

@@ -77,6 +77,8 @@ export interface RouteCase {
   headers?(w: World): Record<string, string>;
   /** The status of the good answer. */
   ok: number;
+  /** Whether the good answer has no end, so that only its beginning can be waited for. */
+  endless?: true;
   /** Whether the address names nothing of the tenant's, so that a stranger's request is about its own. */
   own?: true;
 }
@@ -407,6 +409,12 @@ export const cases: Record<string, RouteCase> = {
     permission: "project:read",
     url: (w) => `${api}/projects/${w.project}/events`,
     ok: 200,
+  },
+  "GET /projects/:key/events/stream": {
+    permission: "project:read",
+    url: (w) => `${api}/projects/${w.project}/events/stream?after=0`,
+    ok: 200,
+    endless: true,
   },
   "GET /audit": { permission: "audit:read", url: () => `${api}/audit`, ok: 200, own: true },
 };

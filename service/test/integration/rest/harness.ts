@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { text as readAll } from "node:stream/consumers";
 import type { InjectOptions, LightMyRequestResponse } from "fastify";
 import pg from "pg";
 import { type Config, loadConfig, type SessionKey } from "../../../src/config.ts";
@@ -26,6 +27,8 @@ export interface Call {
   /** Sent as it is. */
   raw?: string | Buffer;
   headers?: Record<string, string>;
+  /** The answer may have no end: what comes behind the headers is left unread. */
+  endless?: boolean;
 }
 
 export interface TestApp {
@@ -102,7 +105,7 @@ export async function callApp<T = Record<string, unknown>>(
   app: App,
   method: string,
   url: string,
-  { token, body, raw, headers = {} }: Call = {},
+  { token, body, raw, headers = {}, endless = false }: Call = {},
 ): Promise<Answer<T>> {
   const payload = raw ?? (body === undefined ? undefined : JSON.stringify(body));
   const response = await app.inject({
@@ -114,13 +117,16 @@ export async function callApp<T = Record<string, unknown>>(
       ...headers,
     },
     ...(payload === undefined ? {} : { payload }),
+    payloadAsStream: endless,
   });
-  const isJson = String(response.headers["content-type"] ?? "").includes("json") && response.payload !== "";
+  const type = String(response.headers["content-type"] ?? "");
+  const streams = type.startsWith("text/event-stream");
+  const text = streams ? "" : endless ? await readAll(response.stream()) : response.payload;
   return {
     status: response.statusCode,
     headers: response.headers,
-    text: response.payload,
-    body: (isJson ? JSON.parse(response.payload) : {}) as T,
+    text,
+    body: (type.includes("json") && text !== "" ? JSON.parse(text) : {}) as T,
   };
 }
 

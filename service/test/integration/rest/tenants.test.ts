@@ -35,6 +35,7 @@ async function ask(name: string, w: World, token: string | undefined) {
     token,
     body: route.body?.(w),
     headers: route.headers?.(w) ?? {},
+    endless: route.endless ?? false,
   });
 }
 
