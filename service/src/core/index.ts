@@ -37,6 +37,7 @@ export interface Core {
 }
 
 export type { Access, Caller, SessionClaims } from "./access/service.ts";
+export type { Follower } from "./access/supervision.ts";
 export * from "./agents/schema.ts";
 export * from "./attempts/schema.ts";
 export * from "./claims/schema.ts";

@@ -1,4 +1,4 @@
-import type { Context, Core } from "../core/index.ts";
+import type { Core, Follower } from "../core/index.ts";
 import type { Extra, Incoming } from "./features.ts";
 import type { Call } from "./tool.ts";
 
@@ -10,7 +10,7 @@ export function callsOf({
   caller,
 }: {
   core: Core;
-  caller(extra: Extra): Promise<Context> | Context;
+  caller(extra: Extra): Promise<Follower> | Follower;
 }): Calls {
   return async ({ extra, server, state }) => ({
     core,

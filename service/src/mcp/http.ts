@@ -3,7 +3,7 @@ import { WebStandardStreamableHTTPServerTransport } from "@modelcontextprotocol/
 import { isInitializeRequest } from "@modelcontextprotocol/sdk/types.js";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { Config } from "../config.ts";
-import { AppError, type Caller, type Context, type Core } from "../core/index.ts";
+import { AppError, type Caller, type Core, type Follower } from "../core/index.ts";
 import type { Logger } from "../log.ts";
 import type { Extra, Features } from "./features.ts";
 import { buildServer, type ServerOptions } from "./server.ts";
@@ -37,7 +37,7 @@ export function buildMcpEdge(options: McpOptions): HttpEdge {
   const serverOptions: Omit<ServerOptions, "state"> = {
     ...options,
     mode: config.mcp.mode,
-    caller: ({ authInfo }: Extra) => authInfo?.extra?.context as Context,
+    caller: ({ authInfo }: Extra) => authInfo?.extra?.follower as Follower,
   };
   const baseOf = (request: FastifyRequest) => config.publicUrl ?? `${request.protocol}://${request.host}`;
 
@@ -204,9 +204,9 @@ function webRequest(request: FastifyRequest): Request {
 
 /** The way by which the SDK hands on, with each message, who sent it. The token itself stays outside. */
 function authInfoOf(request: FastifyRequest): AuthInfo {
-  const { organizationId, membershipId, actor, role, scopes } = callerOf(request);
-  const context: Context = { organizationId, membershipId, actor, role, scopes, requestId: request.id };
-  return { token: "", clientId: membershipId, scopes: [...scopes], extra: { context } };
+  const follower: Follower = { ...callerOf(request), requestId: request.id };
+  const { membershipId, scopes } = follower;
+  return { token: "", clientId: membershipId, scopes: [...scopes], extra: { follower } };
 }
 
 function callerOf({ caller }: FastifyRequest & { caller?: Caller | null }): Caller {

@@ -6,6 +6,7 @@ import { completePlace } from "./complete.ts";
 import type { TemplateFeature } from "./features.ts";
 import { brief } from "./place.ts";
 import type { Call } from "./tool.ts";
+import { watchTask } from "./watch.ts";
 
 export function templatesOf(calls: Calls): TemplateFeature[] {
   const complete: TemplateFeature["complete"] = async (argument, others, incoming) =>
@@ -16,11 +17,13 @@ export function templatesOf(calls: Calls): TemplateFeature[] {
         name: "task",
         title: "A task",
         uriTemplate: "task://{project}/{tag}/{id}",
-        description: "A task or subtask as JSON; the tag is percent-encoded, the id is such as 3 or 3.1.",
+        description:
+          "A task or subtask as JSON; the tag is percent-encoded, the id is such as 3 or 3.1. Can be subscribed to.",
         mimeType: "application/json",
       },
       matches: (uri) => uri.startsWith("task://"),
       read: async (uri, incoming) => readTask(await calls(incoming), uri),
+      watch: async (uri, incoming, changed) => watchTask(await calls(incoming), referenceOf(uri), changed),
       complete,
     },
     {

@@ -14,7 +14,7 @@ import {
   SubscribeRequestSchema,
   UnsubscribeRequestSchema,
 } from "@modelcontextprotocol/sdk/types.js";
-import { AppError, type Context, type Core } from "../core/index.ts";
+import { AppError, type Core, type Follower } from "../core/index.ts";
 import type { Logger } from "../log.ts";
 import { bytesOf } from "./budget.ts";
 import { callsOf } from "./calls.ts";
@@ -32,7 +32,7 @@ export interface ServerOptions {
   log: Logger;
   version: string;
   /** Who calls; asked anew for every call, so that a revoked credential counts at once. */
-  caller(extra: Extra): Promise<Context> | Context;
+  caller(extra: Extra): Promise<Follower> | Follower;
   /** What the session remembers; null where every request stands for itself, and nothing can be sent later. */
   state: State | null;
   /** What is offered beside the product's own. */

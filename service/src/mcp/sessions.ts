@@ -79,9 +79,9 @@ export class Sessions {
   /** Undefined as well for somebody else's session, so that its id tells nothing. */
   find(id: string, caller: Caller): Session | undefined {
     const session = this.#sessions.get(id);
-    return session !== undefined && credentialOf(session.caller) === credentialOf(caller)
-      ? session
-      : undefined;
+    if (session === undefined || credentialOf(session.caller) !== credentialOf(caller)) return undefined;
+    session.caller = caller;
+    return session;
   }
 
   /** Room is made by ending the session that was idle the longest; undefined when all are at work. */
@@ -121,14 +121,12 @@ export class Sessions {
 
   /** Null when the credential is not good any more. */
   async #stillGood(caller: Caller): Promise<Caller | null> {
-    const { organizationId, actor, tokenId, scopes } = caller;
+    const { organizationId, actor, tokenId, scopes, expiresAt } = caller;
+    if (expiresAt !== undefined && expiresAt.getTime() <= Date.now()) return null;
     try {
-      return await this.#options.core.access.fromSession({
-        organizationId,
-        memberId: actor.id,
-        tokenId,
-        scopes,
-      });
+      const { access } = this.#options.core;
+      const now = await access.fromSession({ organizationId, memberId: actor.id, tokenId, scopes });
+      return expiresAt === undefined ? now : { ...now, expiresAt };
     } catch (error) {
       if (error instanceof AppError && error.code === "unauthenticated") return null;
       this.#options.log.warn({ err: error }, "a session's credential could not be checked");

@@ -1,7 +1,7 @@
 import type { ToolAnnotations } from "@modelcontextprotocol/sdk/types.js";
 import { type Static, type TObject, type TProperties, Type } from "typebox";
 import { Compile } from "typebox/compile";
-import type { Context, Core, InputError } from "../core/index.ts";
+import type { Core, Follower, InputError } from "../core/index.ts";
 import { refusal } from "./errors.ts";
 import type { State } from "./state.ts";
 
@@ -12,7 +12,7 @@ export const modes: readonly Mode[] = ["core", "standard", "all"];
 /** One call of a tool: who calls, and what of. */
 export interface Call {
   core: Core;
-  ctx: Context;
+  ctx: Follower;
   /** What the session remembers; null where every request stands for itself. */
   state: State | null;
   /** Aborted when the client takes its call back. */

@@ -31,7 +31,6 @@ export async function addSecurity(app: App, config: Config): Promise<void> {
       "X-Request-Id",
       "MCP-Protocol-Version",
       "Mcp-Session-Id",
-      "Last-Event-ID",
     ],
     exposedHeaders: [
       "ETag",
