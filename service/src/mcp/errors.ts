@@ -3,11 +3,13 @@ import { type TProperties, Type } from "typebox";
 import { AppError, type InputError } from "../core/index.ts";
 import type { Logger } from "../log.ts";
 
-/** A refusal of this edge's own: no use case is behind the tool yet. */
-export class LlmNotConfigured extends Error {
-  constructor(instead: string) {
-    super(`This needs a language model, and none is configured on this server. ${instead}`);
-    this.name = "LlmNotConfigured";
+/** Does what needs a language model; where there is none, the refusal says what an agent, which is one, does instead. */
+export async function orInstead<T>(instead: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof AppError) || error.code !== "llm_not_configured") throw error;
+    throw new AppError(error.code, `${error.message} ${instead}`, { cause: error });
   }
 }
 
@@ -24,7 +26,6 @@ const maximumDetailBytes = 16_000;
 
 /** The answer to a call that was understood and refused; undefined for a defect, which is no answer to give. */
 export function refusalOf(error: unknown): CallToolResult | undefined {
-  if (error instanceof LlmNotConfigured) return refused("llm_not_configured", error.message, [], {});
   if (!(error instanceof AppError)) return undefined;
   return refused(error.code, error.message, error.errors, error.details);
 }

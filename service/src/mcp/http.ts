@@ -70,7 +70,10 @@ export function buildMcpEdge(options: McpOptions): HttpEdge {
       });
       app.addHook("onRequest", async (request) => refuseForeignOrigin(request, config));
 
-      app.post(endpoint, { schema: { hide: true, body: {} } }, async (request, reply) => {
+      // A tool may ask the language model, and must not be cut off before that has answered.
+      const waitSeconds = config.requestTimeoutSeconds + (config.languageModel?.timeoutSeconds ?? 0);
+      const handlerTimeout = waitSeconds * 1000;
+      app.post(endpoint, { handlerTimeout, schema: { hide: true, body: {} } }, async (request, reply) => {
         // Taken out of the protocol in 2025-06-18; one request with a thousand calls would pass the rate limit as one.
         if (Array.isArray(request.body))
           return reply.code(400).send(protocolError(-32600, "Send one message at a time."));

@@ -121,9 +121,14 @@ function bare(schema: unknown): unknown {
   return Object.fromEntries(
     Object.entries(schema)
       // Below `properties` these are names of members, and their values schemas.
-      .filter(([name, value]) => !(forPeople.has(name) || limits.has(name)) || typeof value === "object")
+      .filter(([name, value]) => !(forPeople.has(name) || limits.has(name)) || isSchema(value))
+      .filter(([name, value]) => name !== "properties" || Object.keys(value as object).length > 0)
       .map(([name, value]) => [name, bare(value)]),
   );
+}
+
+function isSchema(value: unknown): boolean {
+  return typeof value === "object" && !Array.isArray(value);
 }
 
 /** Reads; nothing changes. */

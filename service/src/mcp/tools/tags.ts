@@ -127,6 +127,7 @@ const renameTag = defineTool({
         await versionOf(call, where.project, oldName, input.version),
       ),
     );
+    if (call.state?.tags.get(tag.project) === oldName) call.state.tags.set(tag.project, newName);
     return {
       text: `Tag ${oldName} of ${where.project} is now ${newName}.`,
       content: { project: tag.project, tag: tag.name, renamed: lineOf(tag) },
@@ -158,6 +159,7 @@ const deleteTag = defineTool({
         await versionOf(call, where.project, name, input.version),
       ),
     );
+    if (call.state?.tags.get(where.project) === name) call.state.tags.delete(where.project);
     return {
       text: `Deleted tag ${name} of ${where.project}.`,
       content: { project: where.project, tag: name, deleted: name },

@@ -2,7 +2,7 @@ import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
 import type { Transport } from "@modelcontextprotocol/sdk/shared/transport.js";
 import type { CallToolResult } from "@modelcontextprotocol/sdk/types.js";
-import type { Context, Core } from "../../../src/core/index.ts";
+import type { Context, Core, LanguageModel } from "../../../src/core/index.ts";
 import { openTestApp, type TestApp } from "../rest/harness.ts";
 
 export interface McpTest extends TestApp {
@@ -14,8 +14,11 @@ export interface McpTest extends TestApp {
 }
 
 /** The whole app on a real port, and clients of the official SDK. */
-export async function openMcp(env: Record<string, string> = {}): Promise<McpTest> {
-  const test = await openTestApp(env);
+export async function openMcp(
+  env: Record<string, string> = {},
+  languageModel: LanguageModel | null = null,
+): Promise<McpTest> {
+  const test = await openTestApp(env, { languageModel });
   const url = await test.app.listen({ host: "127.0.0.1", port: 0 });
   const clients: Client[] = [];
   return {

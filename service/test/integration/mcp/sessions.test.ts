@@ -133,6 +133,11 @@ describe("a session", () => {
     expect((await ask(one, "get_tasks")).tag).toBe("beta");
     expect((await ask(one, "get_tasks", { tag: "master" })).tag).toBe("master");
     expect((await ask(two, "get_tasks")).tag).toBe("master");
+    await ask(one, "rename_tag", { oldName: "beta", newName: "gamma" });
+    expect((await ask(one, "get_tasks")).tag).toBe("gamma");
+    await ask(one, "delete_tag", { name: "gamma" });
+    expect((await ask(one, "get_tasks")).tag).toBe("master");
+    await test.core.tags.create(test.owner, "DEMO", { name: "beta" });
     const alone = await send("POST", call("use_tag", { name: "beta" }));
     expect(await alone.json()).toMatchObject({
       result: { structuredContent: { kept: false, pass: { tag: "beta" } } },

@@ -4,10 +4,11 @@ import type { InjectOptions, LightMyRequestResponse } from "fastify";
 import pg from "pg";
 import { type Config, loadConfig, type SessionKey } from "../../../src/config.ts";
 import { newId } from "../../../src/core/ids.ts";
-import { type Context, type Core, type Role, scopes } from "../../../src/core/index.ts";
+import { type Context, type Core, type LanguageModel, type Role, scopes } from "../../../src/core/index.ts";
 import type { Storage } from "../../../src/core/storage.ts";
 import { createLog, type Logger } from "../../../src/log.ts";
-import { buildMcpEdge, type McpOptions } from "../../../src/mcp/http.ts";
+import type { Features } from "../../../src/mcp/features.ts";
+import { buildMcpEdge } from "../../../src/mcp/http.ts";
 import { buildApp } from "../../../src/rest/app.ts";
 import type { App } from "../../../src/rest/http.ts";
 import { openTestCore } from "../../support/core.ts";
@@ -51,11 +52,17 @@ export interface TestApp {
 const secret = "a secret for tests, of thirty-two bytes or more";
 export const testKey: SessionKey = { algorithm: "HS256", secret };
 
+interface TestOptions {
+  languageModel?: LanguageModel | null;
+  /** What the MCP edge offers beside the product's own. */
+  more?: Partial<Features>;
+}
+
 export async function openTestApp(
   env: Record<string, string> = {},
-  more?: Partial<McpOptions>,
+  { languageModel = null, ...more }: TestOptions = {},
 ): Promise<TestApp> {
-  const test = await openTestCore();
+  const test = await openTestCore({ languageModel });
   const lines: string[] = [];
   const configOf = (more: Record<string, string>) =>
     loadConfig({
