@@ -26,6 +26,12 @@ module.exports = {
       to: { path: src, pathNot: [`${src}(core|storage|migrate)/`] },
     },
     {
+      name: "language-model-sees-core's-index-only",
+      severity: "error",
+      from: { path: `${src}language-model/` },
+      to: { path: src, pathNot: [`${src}language-model/`, `${src}core/index\\.ts$`] },
+    },
+    {
       name: "edges-see-core's-index-only",
       comment: "An edge that reaches into core's parts, or into storage or another edge, misses rules.",
       severity: "error",

@@ -3,7 +3,7 @@
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run token test lint format build peer schemathesis redis check-migrations backup-suite bench-migrate bench-backup clean
+.PHONY: help run token test lint format build peer schemathesis redis conformance check-migrations backup-suite bench-migrate bench-backup clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,10 @@ token: dist/.built ## Make a new owner token, when the first is lost
 
 peer: dist/.built ## Check exports with the task-master-ai command line (installs it aside, from npm)
 	@service/test/peer/check.sh
+
+conformance: node_modules/.installed ## Run the MCP project's conformance suite against the server's own transport
+	@npm run -s generate
+	@vitest run --project conformance
 
 schemathesis: dist/.built ## Run Schemathesis against the OpenAPI document (installs it aside, from PyPI)
 	@service/test/schemathesis/run.sh

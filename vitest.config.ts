@@ -37,6 +37,14 @@ export default defineConfig({
       {
         extends: true,
         test: {
+          name: "conformance",
+          include: ["service/test/conformance/**/*.test.ts"],
+          globalSetup: ["service/test/support/global-setup.ts"],
+        },
+      },
+      {
+        extends: true,
+        test: {
           name: "integration",
           include: ["service/test/integration/**/*.test.ts"],
           globalSetup: ["service/test/support/global-setup.ts"],

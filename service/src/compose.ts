@@ -5,6 +5,7 @@ import type { Config, SessionKey } from "./config.ts";
 import { createCore } from "./core/create.ts";
 import type { Core } from "./core/index.ts";
 import type { Storage } from "./core/storage.ts";
+import { createOpenAi } from "./language-model/openai.ts";
 import type { Logger } from "./log.ts";
 import { openFile, sidecarOf } from "./storage/file/open.ts";
 
@@ -26,6 +27,7 @@ export async function compose(config: Config, log: Logger): Promise<Composition>
     const core = await createCore(
       storage,
       sessionKey.algorithm === "HS256" ? sessionKey.secret : sessionKey.privateKey,
+      config.languageModel === null ? null : createOpenAi(config.languageModel),
     );
     let stopUpkeep = async () => {};
     return {

@@ -49,12 +49,25 @@ export const mcpModes = ["core", "standard", "all"] as const;
 
 export interface McpConfig {
   mode: (typeof mcpModes)[number];
+  /** The most sessions of one member in one process; 0 answers every request on its own. */
+  sessionsPerMember: number;
   /** Whom the MCP server on standard input and output acts as; null is the owner of the first organization. */
   token: string | null;
 }
 
 // What the commands that work with tasks take from the environment is read by client-config.ts; its variables are
 // described here as well, so that they are listed with the others and are no unknown settings to a server.
+
+/** Where the language model is that plans; a server of the OpenAI protocol. */
+export interface LanguageModelConfig {
+  /** Without a slash at the end. */
+  baseUrl: string;
+  model: string;
+  apiKey: string | null;
+  /** The longest that one request waits for it in all. */
+  timeoutSeconds: number;
+  maxTokens: number;
+}
 
 /** Everything that can be set from outside, read once at the start and never changed. Times are in seconds. */
 export interface Config {
@@ -91,6 +104,8 @@ export interface Config {
   trustProxy: boolean | readonly string[];
   backup: BackupConfig;
   mcp: McpConfig;
+  /** Null when there is none, and what needs one is refused. */
+  languageModel: LanguageModelConfig | null;
   /** What was given, for describeConfig. */
   given: Readonly<Record<string, string>>;
 }
@@ -310,12 +325,45 @@ const properties = {
     description: "Which MCP tools are listed: those of every day, those of planning as well, or all.",
     default: "standard",
   }),
+  TASKMASTER_MCP_SESSIONS_PER_MEMBER: count({
+    description: "The most MCP sessions of one member in one process; 0 for replicas without sticky routing.",
+    minimum: 0,
+    maximum: 1000,
+    default: 50,
+  }),
   TASKMASTER_MCP_TOKEN: text({
     description: "The access token that the MCP server on standard input and output acts with.",
     form: "an access token (tmp_…)",
     pattern: "^tmp_[A-Za-z0-9_-]+$",
     secret: true,
     absent: "the owner of the first organization",
+  }),
+  TASKMASTER_LLM_BASE_URL: text({
+    description:
+      "The language model's server, of the OpenAI protocol; without one what needs a model is refused.",
+    form: "a URL that starts with http:// or https://, such as https://api.openai.com/v1",
+    pattern: "^https?://[^\\s?#@]+$",
+    absent: "no language model",
+  }),
+  TASKMASTER_LLM_MODEL: text({ description: "The model's name at that server.", minLength: 1 }),
+  TASKMASTER_LLM_API_KEY: text({
+    description: "The key to that server.",
+    form: "one line of printable characters",
+    pattern: "^[\\x21-\\x7e]+$",
+    secret: true,
+    absent: "none is sent",
+  }),
+  TASKMASTER_LLM_TIMEOUT_SECONDS: count({
+    description: "The longest that one request waits for the model in all.",
+    minimum: 1,
+    maximum: 600,
+    default: 60,
+  }),
+  TASKMASTER_LLM_MAX_TOKENS: count({
+    description: "The most tokens of one answer of the model.",
+    minimum: 100,
+    maximum: 1_000_000,
+    default: 8192,
   }),
 } satisfies TProperties;
 
@@ -367,6 +415,7 @@ export function loadConfig(env: Record<string, string | undefined>, options: Loa
   const key = sessionKey(values, faults, options.session ?? true);
   const oidc = oidcOf(values, faults);
   const backup = backupOf(values, faults);
+  const languageModel = languageModelOf(values, faults);
   if (faults.length > 0) throw new ConfigError(faults);
 
   const folder = folderOf(values.DATABASE_URL);
@@ -405,8 +454,10 @@ export function loadConfig(env: Record<string, string | undefined>, options: Loa
     backup,
     mcp: {
       mode: settled(values, "TASKMASTER_MCP_MODE") as McpConfig["mode"],
+      sessionsPerMember: settled(values, "TASKMASTER_MCP_SESSIONS_PER_MEMBER"),
       token: values.TASKMASTER_MCP_TOKEN ?? null,
     },
+    languageModel,
     given,
   });
 }
@@ -634,6 +685,25 @@ function backupOf(values: Values, faults: string[]): BackupConfig {
     scratchDirectory: values.TASKMASTER_BACKUP_SCRATCH_DIRECTORY ?? null,
     drillUrl: values.TASKMASTER_BACKUP_DRILL_DATABASE_URL ?? null,
   };
+}
+
+function languageModelOf(values: Values, faults: string[]): LanguageModelConfig | null {
+  const { TASKMASTER_LLM_BASE_URL: baseUrl, TASKMASTER_LLM_MODEL: model } = values;
+  if (baseUrl !== undefined && model !== undefined) {
+    return {
+      baseUrl: baseUrl.replace(/\/+$/, ""),
+      model,
+      apiKey: values.TASKMASTER_LLM_API_KEY ?? null,
+      timeoutSeconds: settled(values, "TASKMASTER_LLM_TIMEOUT_SECONDS"),
+      maxTokens: settled(values, "TASKMASTER_LLM_MAX_TOKENS"),
+    };
+  }
+  if (baseUrl !== undefined || model !== undefined || values.TASKMASTER_LLM_API_KEY !== undefined) {
+    faults.push(
+      "The language model is set in part: TASKMASTER_LLM_BASE_URL and TASKMASTER_LLM_MODEL go together.",
+    );
+  }
+  return null;
 }
 
 function trustProxyOf(value: string): boolean | string[] {

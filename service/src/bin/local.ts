@@ -15,7 +15,7 @@ import { readVersion } from "../version.ts";
 
 /** The REST API over a project's folder, in this process, as the folder's owner: who can write the file may do all. */
 export async function openLocal(directory: string): Promise<Transport> {
-  const config = loadConfig({ DATABASE_URL: `file:${directory}`, LOG_LEVEL: "error" });
+  const config = loadConfig({ ...ownSettings(), DATABASE_URL: `file:${directory}`, LOG_LEVEL: "error" });
   const log = createLog(config, { write: (line) => void process.stderr.write(line) });
   const { core, storage, sessionKey, close } = await compose(config, log);
   try {
@@ -39,6 +39,11 @@ export async function openLocal(directory: string): Promise<Transport> {
     if (!(error instanceof AppError)) throw error;
     throw refusal(error.code, "The folder cannot be used", error.message, error);
   }
+}
+
+/** Without those whose names other programs use as well, whose values need not be good for this one. */
+function ownSettings(): Record<string, string | undefined> {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => name.startsWith("TASKMASTER_")));
 }
 
 async function ownerOf(storage: Storage): Promise<Caller> {

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { type Composition, compose } from "../compose.ts";
 import { type Config, loadConfig } from "../config.ts";
 import { createFirstOwner } from "../core/access/bootstrap.ts";
-import { AppError, type Context, scopes } from "../core/index.ts";
+import { AppError, type Follower, scopes } from "../core/index.ts";
 import { createLog } from "../log.ts";
 import { serveStdio } from "../mcp/stdio.ts";
 import { readVersion } from "../version.ts";
@@ -27,7 +27,7 @@ export async function serveMcp(): Promise<void> {
 }
 
 /** Whom the calls are by: the token's owner, or who runs the program, which has the database in hand anyway. */
-async function callerOf({ mcp }: Config, { core, storage }: Composition): Promise<() => Promise<Context>> {
+async function callerOf({ mcp }: Config, { core, storage }: Composition): Promise<() => Promise<Follower>> {
   const { token } = mcp;
   if (token !== null) {
     const caller = async () => ({ ...(await core.access.fromAccessToken(token)), requestId: randomUUID() });
@@ -38,5 +38,6 @@ async function callerOf({ mcp }: Config, { core, storage }: Composition): Promis
   const owner = await storage.identity.firstOwner();
   if (owner === undefined) throw new AppError("not_found", "There is no organization with an owner.");
   const { organizationId, membershipId, actor, role } = owner;
-  return async () => ({ organizationId, membershipId, actor, role, scopes, requestId: randomUUID() });
+  const caller = { organizationId, membershipId, actor, role, scopes, tokenId: null };
+  return async () => ({ ...caller, requestId: randomUUID() });
 }

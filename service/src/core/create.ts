@@ -10,6 +10,8 @@ import { createImportExport } from "./import-export/service.ts";
 import type { Core } from "./index.ts";
 import { createMemberships } from "./memberships/service.ts";
 import { createOrganizations } from "./organizations/service.ts";
+import type { LanguageModel } from "./planning/model.ts";
+import { createPlanning } from "./planning/service.ts";
 import { createProjects } from "./projects/service.ts";
 import { createSealer } from "./secrets.ts";
 import type { Storage } from "./storage.ts";
@@ -17,8 +19,15 @@ import { createTags } from "./tags/service.ts";
 import { createTasks } from "./tasks/service.ts";
 import { createTokens } from "./tokens/service.ts";
 
-/** All use cases over one storage. `secret` is the server's own, of at least 32 bytes. */
-export async function createCore(storage: Storage, secret: string): Promise<Core> {
+/**
+ * All use cases over one storage. `secret` is the server's own, of at least 32 bytes. Without a language model, those that
+ * need one are refused.
+ */
+export async function createCore(
+  storage: Storage,
+  secret: string,
+  languageModel: LanguageModel | null = null,
+): Promise<Core> {
   const services = { storage, sealer: await createSealer(secret) };
   return {
     access: createAccess(services),
@@ -36,6 +45,7 @@ export async function createCore(storage: Storage, secret: string): Promise<Core
     comments: createComments(services),
     events: createEvents(services),
     importExport: createImportExport(services),
+    planning: createPlanning(services, languageModel),
     check: () => storage.check(),
   };
 }

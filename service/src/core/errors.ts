@@ -21,7 +21,9 @@ export type ErrorCode =
   | "idempotency_mismatch"
   | "import_refused"
   | "too_large"
-  | "unavailable";
+  | "unavailable"
+  | "llm_not_configured"
+  | "llm_failed";
 
 export interface AppErrorOptions {
   errors?: InputError[];

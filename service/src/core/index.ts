@@ -9,6 +9,7 @@ import type { Graphs } from "./graph/service.ts";
 import type { ImportExport } from "./import-export/service.ts";
 import type { Memberships } from "./memberships/service.ts";
 import type { Organizations } from "./organizations/service.ts";
+import type { Planning } from "./planning/service.ts";
 import type { Projects } from "./projects/service.ts";
 import type { StorageCheck } from "./storage.ts";
 import type { Tags } from "./tags/service.ts";
@@ -32,11 +33,13 @@ export interface Core {
   comments: Comments;
   events: Events;
   importExport: ImportExport;
+  planning: Planning;
   /** Whether the storage answers and has the schema that the program needs. */
   check(): Promise<StorageCheck>;
 }
 
 export type { Access, Caller, SessionClaims } from "./access/service.ts";
+export type { Follower } from "./access/supervision.ts";
 export * from "./agents/schema.ts";
 export * from "./attempts/schema.ts";
 export * from "./claims/schema.ts";
@@ -51,6 +54,8 @@ export * from "./import-export/schema.ts";
 export * from "./memberships/schema.ts";
 export * from "./organizations/schema.ts";
 export * from "./page.ts";
+export type { LanguageModel, ModelFault, Question } from "./planning/model.ts";
+export * from "./planning/schema.ts";
 export * from "./projects/schema.ts";
 export * from "./schema.ts";
 export type { StorageCheck } from "./storage.ts";

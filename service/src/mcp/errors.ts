@@ -1,12 +1,15 @@
-import type { CallToolResult } from "@modelcontextprotocol/sdk/types.js";
+import { type CallToolResult, ErrorCode, McpError } from "@modelcontextprotocol/sdk/types.js";
 import { type TProperties, Type } from "typebox";
 import { AppError, type InputError } from "../core/index.ts";
+import type { Logger } from "../log.ts";
 
-/** A refusal of this edge's own: no use case is behind the tool yet. */
-export class LlmNotConfigured extends Error {
-  constructor(instead: string) {
-    super(`This needs a language model, and none is configured on this server. ${instead}`);
-    this.name = "LlmNotConfigured";
+/** Does what needs a language model; where there is none, the refusal says what an agent, which is one, does instead. */
+export async function orInstead<T>(instead: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof AppError) || error.code !== "llm_not_configured") throw error;
+    throw new AppError(error.code, `${error.message} ${instead}`, { cause: error });
   }
 }
 
@@ -23,7 +26,6 @@ const maximumDetailBytes = 16_000;
 
 /** The answer to a call that was understood and refused; undefined for a defect, which is no answer to give. */
 export function refusalOf(error: unknown): CallToolResult | undefined {
-  if (error instanceof LlmNotConfigured) return refused("llm_not_configured", error.message, [], {});
   if (!(error instanceof AppError)) return undefined;
   return refused(error.code, error.message, error.errors, error.details);
 }
@@ -40,4 +42,13 @@ function refused(
     content: [{ type: "text", text: `${code}: ${sentence.slice(0, 8000)}` }],
     structuredContent: { code, errors: errors.slice(0, 20), details: small ? details : {} },
   };
+}
+
+/** A defect as the client may see it; what it was is in the log alone. */
+export function defect(error: unknown, log: Logger, what: string): McpError {
+  log.error({ err: error, what }, "an MCP request failed");
+  return new McpError(
+    ErrorCode.InternalError,
+    "The server failed on this call; its operator finds the cause in the log.",
+  );
 }

@@ -14,7 +14,11 @@ export const place = {
     }),
   ),
   tag: Type.Optional(
-    Type.String({ minLength: 1, maxLength: 200, description: "The tag's name; master by default." }),
+    Type.String({
+      minLength: 1,
+      maxLength: 200,
+      description: "The tag's name; use_tag's, or master, by default.",
+    }),
   ),
 };
 /** What every answer says of it. */
@@ -64,8 +68,10 @@ export const Ids = Type.String({
   description: "One task's id (3, or 3.1 for a subtask), or several, separated by commas.",
 });
 
+/** Where a call works: where it says, else in the tag that its session chose with use_tag, else in master. */
 export async function placeOf(call: Call, input: { project?: string; tag?: string }): Promise<Place> {
-  return { project: await projectOf(call, input.project), tag: input.tag ?? defaultTag };
+  const project = await projectOf(call, input.project);
+  return { project, tag: input.tag ?? call.state?.tags.get(project) ?? defaultTag };
 }
 
 async function projectOf({ core, ctx }: Call, given: string | undefined): Promise<string> {

@@ -1,35 +1,42 @@
-import { ErrorCode, type GetPromptResult, McpError, type Prompt } from "@modelcontextprotocol/sdk/types.js";
+import type { GetPromptResult } from "@modelcontextprotocol/sdk/types.js";
 import { AppError } from "../core/index.ts";
 import { clipText } from "./budget.ts";
+import type { Calls } from "./calls.ts";
+import { completePlace } from "./complete.ts";
+import type { PromptFeature } from "./features.ts";
 import { placeOf } from "./place.ts";
 import type { Call } from "./tool.ts";
 import { describe } from "./tools/tasks.ts";
 
-const argumentsOfNext = [
+const place = [
   { name: "project", description: "The project's key, where you can see more than one.", required: false },
-  { name: "tag", description: "The tag's name; master by default.", required: false },
+  { name: "tag", description: "The tag's name; the current one, or master, by default.", required: false },
 ];
 
-export const prompts: Prompt[] = [
-  {
-    name: "next_task",
-    title: "Do the next task",
-    description: "The next ready task, as an instruction for an agent, with how to claim and complete it.",
-    arguments: argumentsOfNext,
-  },
-];
+export function promptsOf(calls: Calls): PromptFeature[] {
+  return [
+    {
+      definition: {
+        name: "next_task",
+        title: "Do the next task",
+        description:
+          "The next ready task, as an instruction for an agent, with how to claim and complete it.",
+        arguments: place,
+      },
+      async get(given, incoming) {
+        const unknown = Object.keys(given).find((key) => !place.some((one) => one.name === key));
+        if (unknown !== undefined) {
+          const detail = `The prompt has no argument ${JSON.stringify(unknown)}.`;
+          throw new AppError("invalid_input", detail, { errors: [{ pointer: "", detail }] });
+        }
+        return nextTask(await calls(incoming), given);
+      },
+      complete: async (argument, others, incoming) => completePlace(await calls(incoming), argument, others),
+    },
+  ];
+}
 
-export async function getPrompt(
-  call: Call,
-  name: string,
-  given: Record<string, string>,
-): Promise<GetPromptResult> {
-  if (name !== "next_task") throw new McpError(ErrorCode.InvalidParams, `Unknown prompt: ${name}`);
-  const unknown = Object.keys(given).find((key) => !argumentsOfNext.some((one) => one.name === key));
-  if (unknown !== undefined) {
-    const detail = `The prompt has no argument ${JSON.stringify(unknown)}.`;
-    throw new AppError("invalid_input", detail, { errors: [{ pointer: "", detail }] });
-  }
+async function nextTask(call: Call, given: { project?: string; tag?: string }): Promise<GetPromptResult> {
   const { project, tag } = await placeOf(call, given);
   const { task } = await call.core.graphs.next(call.ctx, project, tag, "compat");
   const text =

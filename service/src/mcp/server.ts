@@ -1,7 +1,8 @@
 import { Server } from "@modelcontextprotocol/sdk/server/index.js";
 import {
   CallToolRequestSchema,
-  type CallToolResult,
+  CompleteRequestSchema,
+  type CompleteResult,
   ErrorCode,
   GetPromptRequestSchema,
   ListPromptsRequestSchema,
@@ -10,15 +11,20 @@ import {
   ListToolsRequestSchema,
   McpError,
   ReadResourceRequestSchema,
+  SubscribeRequestSchema,
+  UnsubscribeRequestSchema,
 } from "@modelcontextprotocol/sdk/types.js";
-import { AppError, type Context, type Core, findUnstorable } from "../core/index.ts";
+import { AppError, type Core, type Follower } from "../core/index.ts";
 import type { Logger } from "../log.ts";
-import { bytesOf, clipText, cutToFit, maximumBytes } from "./budget.ts";
-import { refusalOf } from "./errors.ts";
-import { getPrompt, prompts } from "./prompts.ts";
-import { readResource, resourceTemplates } from "./resources.ts";
-import type { Call, Mode, Tool } from "./tool.ts";
-import { toolsOf } from "./tools/index.ts";
+import { bytesOf } from "./budget.ts";
+import { callsOf } from "./calls.ts";
+import { defect } from "./errors.ts";
+import type { Completer, Extra, Features, Incoming } from "./features.ts";
+import { promptsOf } from "./prompts.ts";
+import { templatesOf } from "./resources.ts";
+import { maximumWatches, type State } from "./state.ts";
+import type { Mode } from "./tool.ts";
+import { toolFeatures } from "./tools/features.ts";
 
 export interface ServerOptions {
   core: Core;
@@ -26,7 +32,11 @@ export interface ServerOptions {
   log: Logger;
   version: string;
   /** Who calls; asked anew for every call, so that a revoked credential counts at once. */
-  caller(): Promise<Context> | Context;
+  caller(extra: Extra): Promise<Follower> | Follower;
+  /** What the session remembers; null where every request stands for itself, and nothing can be sent later. */
+  state: State | null;
+  /** What is offered beside the product's own. */
+  more?: Partial<Features>;
 }
 
 const instructions =
@@ -34,80 +44,179 @@ const instructions =
   "says, send a heartbeat before the claim expires, then complete_claim with a note. To look: get_tasks, get_task, " +
   "next_task. Every answer names the project and the tag that it is about.";
 
-/** The protocol's server for one caller. It holds no state, so that one can be made for every request. */
+/** The protocol's server for one session, or for one request where there is none. */
 export function buildServer(options: ServerOptions): Server {
-  const { core, log } = options;
-  const tools = new Map(toolsOf(options.mode).map((tool) => [tool.name, tool]));
+  const { log, state } = options;
+  const features = featuresOf(options);
   const server = new Server(
     { name: "task-master-pro", title: "Task Master Pro", version: options.version },
-    { capabilities: { tools: {}, prompts: {}, resources: {} }, instructions },
+    {
+      capabilities: {
+        tools: {},
+        prompts: {},
+        completions: {},
+        resources: state === null ? {} : { subscribe: true },
+        ...(state === null ? {} : { logging: {} }),
+      },
+      instructions,
+    },
   );
-  const call = async (): Promise<Call> => ({ core, ctx: await options.caller() });
+  const incoming = (extra: Extra): Incoming => ({ extra, server, state });
 
+  const tools = new Map(features.tools.map((tool) => [tool.definition.name, tool]));
   server.setRequestHandler(ListToolsRequestSchema, ({ params }) =>
-    toolPage([...tools.values()], params?.cursor),
+    toolPage(
+      features.tools.map(({ definition }) => definition),
+      params?.cursor,
+    ),
   );
-
-  server.setRequestHandler(CallToolRequestSchema, async ({ params }) => {
+  server.setRequestHandler(CallToolRequestSchema, ({ params }, extra) => {
     const tool = tools.get(params.name);
     if (tool === undefined) throw new McpError(ErrorCode.InvalidParams, `Unknown tool: ${params.name}`);
-    const input = params.arguments ?? {};
-    const errors = [...findUnstorable(input), ...tool.check(input)];
-    const first = errors[0];
-    if (first !== undefined) {
-      const text = `${tool.name}: ${first.pointer === "" ? "the arguments" : first.pointer} ${first.detail}`;
-      throw new McpError(ErrorCode.InvalidParams, text, { errors });
-    }
-    try {
-      return answerOf(await tool.run(await call(), input));
-    } catch (error) {
-      const refused = refusalOf(error);
-      if (refused !== undefined) return refused;
-      throw defect(error, log, tool.name);
-    }
+    return tool.call(params.arguments ?? {}, incoming(extra));
   });
 
-  server.setRequestHandler(ListPromptsRequestSchema, () => ({ prompts }));
-  server.setRequestHandler(GetPromptRequestSchema, async ({ params }) =>
-    orProtocolError(log, async () => getPrompt(await call(), params.name, params.arguments ?? {})),
+  server.setRequestHandler(ListPromptsRequestSchema, () => ({
+    prompts: features.prompts.map(({ definition }) => definition),
+  }));
+  server.setRequestHandler(GetPromptRequestSchema, ({ params }, extra) =>
+    orProtocolError(log, () =>
+      promptNamed(features, params.name).get(params.arguments ?? {}, incoming(extra)),
+    ),
   );
+
   // Tasks are too many to be listed; get_tasks finds them.
-  server.setRequestHandler(ListResourcesRequestSchema, () => ({ resources: [] }));
-  server.setRequestHandler(ListResourceTemplatesRequestSchema, () => ({ resourceTemplates }));
-  server.setRequestHandler(ReadResourceRequestSchema, async ({ params }) =>
-    orProtocolError(log, async () => readResource(await call(), params.uri)),
+  server.setRequestHandler(ListResourcesRequestSchema, () => ({
+    resources: features.resources.map(({ definition }) => definition),
+  }));
+  server.setRequestHandler(ListResourceTemplatesRequestSchema, () => ({
+    resourceTemplates: features.templates.map(({ definition }) => definition),
+  }));
+  server.setRequestHandler(ReadResourceRequestSchema, ({ params }, extra) =>
+    orProtocolError(log, () => resourceAt(features, params.uri).read(params.uri, incoming(extra))),
   );
+  server.setRequestHandler(CompleteRequestSchema, ({ params }, extra) =>
+    orProtocolError(log, () => complete(features, params, incoming(extra))),
+  );
+  if (state !== null) addSubscriptions(server, options, features, state, incoming);
   return server;
+}
+
+function featuresOf(options: ServerOptions): Features {
+  const { more = {} } = options;
+  const calls = callsOf(options);
+  return {
+    tools: [...toolFeatures(options.mode, options.log, calls), ...(more.tools ?? [])],
+    prompts: [...promptsOf(calls), ...(more.prompts ?? [])],
+    resources: more.resources ?? [],
+    templates: [...templatesOf(calls), ...(more.templates ?? [])],
+  };
+}
+
+function promptNamed(features: Features, name: string) {
+  const found = features.prompts.find(({ definition }) => definition.name === name);
+  if (found === undefined) throw new McpError(ErrorCode.InvalidParams, `Unknown prompt: ${name}`);
+  return found;
+}
+
+function resourceAt(features: Features, uri: string) {
+  const found =
+    features.resources.find(({ definition }) => definition.uri === uri) ??
+    features.templates.find(({ matches }) => matches(uri));
+  if (found === undefined) {
+    throw new AppError(
+      "not_found",
+      `There is no resource ${JSON.stringify(uri)}; a task is task://KEY/tag/3.`,
+    );
+  }
+  return found;
+}
+
+const maximumValues = 100;
+
+async function complete(
+  features: Features,
+  {
+    ref,
+    argument,
+    context,
+  }: {
+    ref: { type: "ref/prompt"; name: string } | { type: "ref/resource"; uri: string };
+    argument: { name: string; value: string };
+    context?: { arguments?: Record<string, string> | undefined } | undefined;
+  },
+  incoming: Incoming,
+): Promise<CompleteResult> {
+  const completer: Completer | undefined =
+    ref.type === "ref/prompt"
+      ? promptNamed(features, ref.name).complete
+      : templateOf(features, ref.uri).complete;
+  const values = (await completer?.(argument.name, context?.arguments ?? {}, incoming)) ?? [];
+  const typed = argument.value.toLowerCase();
+  const fitting = values.filter((value) => value.toLowerCase().startsWith(typed));
+  return {
+    completion: {
+      values: fitting.slice(0, maximumValues),
+      total: fitting.length,
+      hasMore: fitting.length > maximumValues,
+    },
+  };
+}
+
+function templateOf(features: Features, uriTemplate: string) {
+  const found = features.templates.find(({ definition }) => definition.uriTemplate === uriTemplate);
+  if (found !== undefined) return found;
+  throw new McpError(ErrorCode.InvalidParams, `Unknown resource template: ${uriTemplate}`);
+}
+
+function addSubscriptions(
+  server: Server,
+  { log }: ServerOptions,
+  features: Features,
+  state: State,
+  incoming: (extra: Extra) => Incoming,
+): void {
+  server.setRequestHandler(SubscribeRequestSchema, ({ params: { uri } }, extra) =>
+    orProtocolError(log, async () => {
+      const resource = resourceAt(features, uri);
+      if (resource.watch === undefined) {
+        throw new McpError(ErrorCode.InvalidParams, `The resource ${uri} cannot be subscribed to.`);
+      }
+      if (!state.isWatching(uri) && state.watches >= maximumWatches) {
+        throw new McpError(
+          ErrorCode.InvalidParams,
+          `A session subscribes to at most ${maximumWatches} resources; unsubscribe from one first.`,
+        );
+      }
+      const stop = await resource.watch(uri, incoming(extra), () => {
+        server.sendResourceUpdated({ uri }).catch((error: unknown) => {
+          log.warn({ err: error }, "a resource's update could not be told");
+        });
+      });
+      state.keepWatch(uri, stop);
+      return {};
+    }),
+  );
+  server.setRequestHandler(UnsubscribeRequestSchema, ({ params: { uri } }) => {
+    state.stopWatch(uri);
+    return {};
+  });
 }
 
 /** The list of tools is an answer like any other, and must fit as well. */
 const toolPageBytes = 74_000;
 
-function toolPage(tools: Tool[], cursor: string | undefined) {
+function toolPage<T extends { name: string }>(tools: T[], cursor: string | undefined) {
   const start = cursor === undefined ? 0 : tools.findIndex(({ name }) => name === cursor);
   if (start === -1) throw new McpError(ErrorCode.InvalidParams, "The cursor was not made by this list.");
   let bytes = 0;
-  const shown: object[] = [];
+  const shown: T[] = [];
   for (const tool of tools.slice(start)) {
-    const { name, title, description, annotations, inputSchema, outputSchema } = tool;
-    const entry = { name, title, description, annotations, inputSchema, outputSchema };
-    bytes += bytesOf(entry);
-    if (bytes > toolPageBytes) return { tools: shown, nextCursor: name };
-    shown.push(entry);
+    bytes += bytesOf(tool);
+    if (bytes > toolPageBytes) return { tools: shown, nextCursor: tool.name };
+    shown.push(tool);
   }
   return { tools: shown };
-}
-
-function answerOf({ text, content }: { text: string; content: object }): CallToolResult {
-  const { content: fitted, cuts } = cutToFit(content, maximumBytes);
-  const note =
-    cuts.length === 0
-      ? ""
-      : "\nLong texts are cut, see cut; get_task with id, fields (such as details) and offset shows the rest.";
-  return {
-    content: [{ type: "text", text: `${clipText(text)}${note}` }],
-    structuredContent: { ...fitted, ...(cuts.length === 0 ? {} : { cut: cuts }) },
-  };
 }
 
 /** Prompts and resources have no form for a refusal, other than the protocol's own error. */
@@ -125,11 +234,3 @@ async function orProtocolError<T>(log: Logger, work: () => Promise<T>): Promise<
 
 /** The protocol's number for a resource that is not there. */
 const resourceNotFound = -32002;
-
-function defect(error: unknown, log: Logger, tool: string): McpError {
-  log.error({ err: error, tool }, "tool failed");
-  return new McpError(
-    ErrorCode.InternalError,
-    "The server failed on this call; its operator finds the cause in the log.",
-  );
-}

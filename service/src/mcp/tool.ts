@@ -1,8 +1,9 @@
 import type { ToolAnnotations } from "@modelcontextprotocol/sdk/types.js";
 import { type Static, type TObject, type TProperties, Type } from "typebox";
 import { Compile } from "typebox/compile";
-import type { Context, Core, InputError } from "../core/index.ts";
+import type { Core, Follower, InputError } from "../core/index.ts";
 import { refusal } from "./errors.ts";
+import type { State } from "./state.ts";
 
 /** Which tools are listed: the everyday ones, those of a person who plans, or every one. */
 export type Mode = "core" | "standard" | "all";
@@ -11,7 +12,15 @@ export const modes: readonly Mode[] = ["core", "standard", "all"];
 /** One call of a tool: who calls, and what of. */
 export interface Call {
   core: Core;
-  ctx: Context;
+  ctx: Follower;
+  /** What the session remembers; null where every request stands for itself. */
+  state: State | null;
+  /** Aborted when the client takes its call back. */
+  signal: AbortSignal;
+  /** Says, in a sentence, how far the call is, to a client that asked for it. */
+  report(message: string): Promise<void>;
+  /** Says something that the answer does not, to a client that has a session and has not turned it off. */
+  warn(text: string): Promise<void>;
 }
 
 export interface Answer<T> {
@@ -91,6 +100,16 @@ function plain(schema: TObject): { type: "object"; [member: string]: unknown } {
 }
 
 const forPeople = new Set(["description", "title", "examples", "pattern", "format", "default"]);
+/** What the server keeps to, and nobody who reads its answers has to check. */
+const limits = new Set([
+  "minimum",
+  "maximum",
+  "minLength",
+  "maxLength",
+  "minItems",
+  "maxItems",
+  "uniqueItems",
+]);
 
 /**
  * The shape alone. All tools are listed at once into a model's context window, and what a member of an answer means
@@ -102,9 +121,14 @@ function bare(schema: unknown): unknown {
   return Object.fromEntries(
     Object.entries(schema)
       // Below `properties` these are names of members, and their values schemas.
-      .filter(([name, value]) => !forPeople.has(name) || typeof value === "object")
+      .filter(([name, value]) => !(forPeople.has(name) || limits.has(name)) || isSchema(value))
+      .filter(([name, value]) => name !== "properties" || Object.keys(value as object).length > 0)
       .map(([name, value]) => [name, bare(value)]),
   );
+}
+
+function isSchema(value: unknown): boolean {
+  return typeof value === "object" && !Array.isArray(value);
 }
 
 /** Reads; nothing changes. */

@@ -22,6 +22,7 @@ import { graphRoutes } from "./routes/graphs.ts";
 import { importExportRoutes } from "./routes/import-export.ts";
 import { membershipRoutes } from "./routes/memberships.ts";
 import { organizationRoutes } from "./routes/organizations.ts";
+import { planningRoutes } from "./routes/planning.ts";
 import { projectRoutes } from "./routes/projects.ts";
 import { sessionRoutes } from "./routes/sessions.ts";
 import { tagRoutes } from "./routes/tags.ts";
@@ -64,7 +65,9 @@ export async function buildApp(options: AppOptions): Promise<App> {
     handlerTimeout: config.requestTimeoutSeconds * 1000,
     // Longer than both, and than a stream is ever silent, so that an answer under way is not cut off.
     connectionTimeout:
-      (Math.max(2 * config.requestTimeoutSeconds, config.streams.heartbeatSeconds) + 10) * 1000,
+      (Math.max(2 * config.requestTimeoutSeconds, config.streams.heartbeatSeconds, modelWaitSeconds(config)) +
+        10) *
+      1000,
     forceCloseConnections: "idle",
     // What comes in on open connections while they end is still served: its sender could not know.
     return503OnClosing: false,
@@ -132,6 +135,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
       await api.register(tagRoutes, edge);
       await api.register(taskRoutes, edge);
       await api.register(dependencyRoutes, edge);
+      await api.register(planningRoutes, { ...edge, waitSeconds: modelWaitSeconds(config) });
       await api.register(graphRoutes, edge);
       await api.register(claimRoutes, edge);
       await api.register(commentRoutes, edge);
@@ -158,6 +162,11 @@ async function describe(app: App, config: Config, version: string): Promise<() =
   const { addDescription, addReference } = await import("./plugins/docs.ts");
   await addDescription(app, config, version);
   return () => addReference(app);
+}
+
+/** The longest that a request takes which asks the language model as well. */
+function modelWaitSeconds({ requestTimeoutSeconds, languageModel }: Config): number {
+  return requestTimeoutSeconds + (languageModel?.timeoutSeconds ?? 0);
 }
 
 /** A client's own id where it is safe to log and to send back, else a new one. */

@@ -34,6 +34,8 @@ const statuses: Record<ProblemCode, number> = {
   import_refused: 422,
   too_large: 413,
   unavailable: 503,
+  llm_not_configured: 409,
+  llm_failed: 502,
 };
 
 export function statusOf(code: ProblemCode): number {
@@ -65,6 +67,8 @@ const titles: Record<ProblemCode, string> = {
   import_refused: "The file was not imported",
   too_large: "The request is too large",
   unavailable: "The server is not available now",
+  llm_not_configured: "No language model is configured",
+  llm_failed: "The language model gave no answer",
 };
 
 export function titleOfProblem(code: ProblemCode): string {
@@ -185,7 +189,14 @@ export function renderProblem(error: unknown, requestId: string, inBody: boolean
       const errors = error.errors.map(({ pointer, detail }) => ({ pointer: `/query${pointer}`, detail }));
       return render(error.code, 400, error.message, requestId, { errors, details: error.details });
     }
-    return render(error.code, statuses[error.code], error.message, requestId, error);
+    const { retryAfterSeconds } = error.details;
+    const headers =
+      typeof retryAfterSeconds === "number" ? { "retry-after": String(retryAfterSeconds) } : undefined;
+    return render(error.code, statuses[error.code], error.message, requestId, {
+      errors: error.errors,
+      details: error.details,
+      ...(headers && { headers }),
+    });
   }
   const { code, status } = codeOf(error);
   const known = frameworkRefusals[code];

@@ -123,6 +123,29 @@ describe("loadConfig", () => {
     ).toContain("only one");
   });
 
+  it("takes a language model whole or not at all, and never shows its key", () => {
+    expect(loadConfig({})).toMatchObject({ languageModel: null });
+    const env = {
+      TASKMASTER_LLM_BASE_URL: "https://models.example/v1/",
+      TASKMASTER_LLM_MODEL: "planner",
+      TASKMASTER_LLM_API_KEY: "sk-hunter2",
+    };
+    expect(loadConfig(env).languageModel).toEqual({
+      baseUrl: "https://models.example/v1",
+      model: "planner",
+      apiKey: "sk-hunter2",
+      timeoutSeconds: 60,
+      maxTokens: 8192,
+    });
+    expect(JSON.stringify(describeConfig(loadConfig(env)))).not.toContain("hunter2");
+    for (const name of ["TASKMASTER_LLM_BASE_URL", "TASKMASTER_LLM_MODEL"] as const) {
+      const { [name]: _gone, ...rest } = env;
+      expect(faultsOf(rest).join()).toContain("go together");
+    }
+    expect(faultsOf({ ...env, TASKMASTER_LLM_BASE_URL: "https://u:p@models.example" })).toHaveLength(1);
+    expect(faultsOf({ ...env, TASKMASTER_LLM_API_KEY: "two words" }).join()).not.toContain("two words");
+  });
+
   it("is not disturbed by what Kubernetes adds for a service called taskmaster", () => {
     expect(
       faultsOf({

@@ -206,14 +206,20 @@ async function listPage(
   return { items: page.items.map(toTask), nextCursor: page.nextCursor };
 }
 
-interface Place {
+export interface Place {
   project: string;
   tag: string;
   tagId: string;
   parent: string | null;
 }
 
-async function createIn(tx: Transaction, ctx: Context, place: Place, input: NewTask): Promise<TaskRecord> {
+/** Locks the tag's graph. */
+export async function createIn(
+  tx: Transaction,
+  ctx: Context,
+  place: Place,
+  input: NewTask,
+): Promise<TaskRecord> {
   const [tag] = await tx.tags.lockGraphs([place.tagId]);
   if (tag === undefined) throw notFound("tag", place.tag);
   // Read again behind the lock: the parent may have become a subtask, or have gone, while this waited.
@@ -300,7 +306,7 @@ function requireTopLevel(task: TaskRecord): void {
   }
 }
 
-async function updateIn(
+export async function updateIn(
   tx: Transaction,
   ctx: Context,
   before: TaskRecord,
@@ -334,7 +340,8 @@ async function stale(tx: Transaction, task: TaskRecord, version: number): Promis
   return now === undefined ? taskNotFound(task.id) : versionMismatch("task", version, now.version);
 }
 
-async function deleteIn(
+/** Locks the tag's graph. */
+export async function deleteIn(
   tx: Transaction,
   ctx: Context,
   found: TaskRecord,

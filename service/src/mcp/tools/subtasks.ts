@@ -49,7 +49,7 @@ const addSubtask = defineTool({
     const call = keyed(given, input, taskId !== undefined);
     const where = await placeOf(call, input);
     const parent = referenceIn(where, input.id);
-    if (taskId === undefined && title === undefined) throw missingTitle(undefined, "add_subtask");
+    if (taskId === undefined && title === undefined) throw missingTitle();
     const task =
       taskId === undefined
         ? await call.core.tasks.createSubtask(call.ctx, parent, {

@@ -127,6 +127,7 @@ const renameTag = defineTool({
         await versionOf(call, where.project, oldName, input.version),
       ),
     );
+    if (call.state?.tags.get(tag.project) === oldName) call.state.tags.set(tag.project, newName);
     return {
       text: `Tag ${oldName} of ${where.project} is now ${newName}.`,
       content: { project: tag.project, tag: tag.name, renamed: lineOf(tag) },
@@ -158,6 +159,7 @@ const deleteTag = defineTool({
         await versionOf(call, where.project, name, input.version),
       ),
     );
+    if (call.state?.tags.get(where.project) === name) call.state.tags.delete(where.project);
     return {
       text: `Deleted tag ${name} of ${where.project}.`,
       content: { project: where.project, tag: name, deleted: name },
@@ -170,25 +172,34 @@ async function versionOf({ core, ctx }: Call, key: string, name: string, given: 
 }
 
 /**
- * Keeps nothing: what a process remembers is not there on the next replica, and several agents that work under one
- * principal would switch each other's tag under their feet. Every call names its tag instead.
+ * Holds for the session and no longer, and never for another one of the same principal: several agents that work under
+ * one token would switch each other's tag under their feet. Without a session nothing is kept, and the answer says so.
  */
 const useTag = defineTool({
   name: "use_tag",
-  title: "Look up the tag to work in",
+  title: "Choose the tag to work in",
   description:
-    "Check that a tag exists, and answer how to name it. The server keeps no current tag, because other agents of yours " +
-    "would be moved along: pass the tag with every call from now on.",
+    "Choose the tag of a project that your calls are about when they name none, until your session ends. Where kept is " +
+    "false the server has no session to keep it in: pass the tag with every call. Every answer says which tag it is about.",
   mode: "all",
-  annotations: reads,
+  annotations: sets,
   input: { project, name: TagName },
-  output: { ...placed, pass: Type.Object({ tag: Type.String() }, { additionalProperties: false }) },
+  output: {
+    ...placed,
+    kept: Type.Boolean(),
+    pass: Type.Object({ tag: Type.String() }, { additionalProperties: false }),
+  },
   async run(call, { name, ...input }) {
     const where = await placeOf(call, input);
     const tag = await call.core.tags.get(call.ctx, where.project, name);
+    call.state?.tags.set(tag.project, tag.name);
+    const kept = call.state !== null;
+    const pass = `Pass "tag": ${JSON.stringify(tag.name)} with every call from now on`;
     return {
-      text: `Pass "tag": ${JSON.stringify(tag.name)} with every call from now on; the server keeps no current tag.`,
-      content: { project: tag.project, tag: tag.name, pass: { tag: tag.name } },
+      text: kept
+        ? `Calls on ${tag.project} without a tag are about ${tag.name} now, until this session ends.`
+        : `${pass}; you have no session in which the server could keep it.`,
+      content: { project: tag.project, tag: tag.name, kept, pass: { tag: tag.name } },
     };
   },
 });

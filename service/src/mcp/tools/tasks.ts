@@ -9,10 +9,11 @@ import {
   Status,
   statuses,
   Task,
+  type TaskDraft,
   type TaskPatch,
 } from "../../core/index.ts";
 import { clip, pageThatFits } from "../budget.ts";
-import { LlmNotConfigured } from "../errors.ts";
+import { orInstead } from "../errors.ts";
 import {
   Brief,
   brief,
@@ -23,6 +24,7 @@ import {
   keyed,
   line,
   onPresent,
+  type Place,
   place,
   placed,
   placeOf,
@@ -219,7 +221,11 @@ const words = {
 };
 const prompt = {
   prompt: Type.Optional(
-    Type.String({ description: "Needs a language model; without one give the fields themselves." }),
+    Type.String({
+      minLength: 1,
+      maxLength: 20_000,
+      description: "In words, for the server's language model; better give the fields themselves.",
+    }),
   ),
   research: Type.Optional(Type.Boolean()),
 };
@@ -246,13 +252,14 @@ export const addTask = defineTool({
   output: { ...placed, task: Brief },
   async run(given, { title, dependencies, prompt: text, research: _r, ...input }) {
     const call = keyed(given, input);
-    if (title === undefined) throw missingTitle(text, "add_task");
+    if (title === undefined && text === undefined) throw missingTitle();
     const where = await placeOf(call, input);
-    const task = await call.core.tasks.create(call.ctx, where.project, where.tag, {
-      title,
-      ...patchOf(input),
-      ...dependenciesOf(dependencies),
-    });
+    const { project: key, tag } = where;
+    const waits = dependenciesOf(dependencies);
+    const task =
+      title === undefined
+        ? await draft(call, where, { ...waits, ...priorityOf(input), prompt: text ?? "" })
+        : await call.core.tasks.create(call.ctx, key, tag, { title, ...patchOf(input), ...waits });
     return {
       text: `Added task ${task.localId} to tag ${where.tag} of ${where.project}: ${task.title}`,
       content: { ...where, task: brief(task) },
@@ -480,27 +487,20 @@ interface Words {
   priority?: Priority;
 }
 
-async function rewrite(
-  given: Call,
-  input: Words &
-    Condition & {
-      id: string;
-      append?: boolean;
-      prompt?: string;
-      project?: string;
-      tag?: string;
-      idempotencyKey?: string;
-    },
-  tool: string,
-) {
+interface Revision extends Words, Condition {
+  id: string;
+  append?: boolean;
+  prompt?: string;
+  project?: string;
+  tag?: string;
+  idempotencyKey?: string;
+}
+
+async function rewrite(given: Call, input: Revision, tool: string) {
   const call = keyed(given, input, true);
   const patch = patchOf(input);
   if (Object.keys(patch).length === 0) {
-    if (input.prompt !== undefined) {
-      throw new LlmNotConfigured(
-        `Call ${tool} with the fields themselves: title, description, details, testStrategy.`,
-      );
-    }
+    if (input.prompt !== undefined) return revise(call, input, input.prompt, tool);
     const detail = "Give what is to change: title, description, details, testStrategy or priority.";
     throw new AppError("invalid_input", detail, { errors: [{ pointer: "", detail }] });
   }
@@ -523,10 +523,7 @@ async function rewrite(
       input.fence === undefined ? { version } : { version, fence: input.fence },
     );
   });
-  return {
-    text: `Changed task ${task.localId} in tag ${task.tag} of ${task.project}.`,
-    content: { project: task.project, tag: task.tag, task: brief(task) },
-  };
+  return changed(task);
 }
 
 function appended(seen: Task, { details, append = false }: { details?: string; append?: boolean }) {
@@ -544,17 +541,47 @@ export function patchOf({ title, description, details, testStrategy, priority }:
   };
 }
 
+function priorityOf({ priority }: Words): { priority?: Priority } {
+  return priority === undefined ? {} : { priority };
+}
+
 export function dependenciesOf(dependencies: string | undefined): { dependencies?: string[] } {
   if (dependencies === undefined || dependencies.trim() === "") return {};
   return { dependencies: splitIds(dependencies, "/dependencies") };
 }
 
-export function missingTitle(given: string | undefined, tool: string): Error {
-  if (given !== undefined) {
-    return new LlmNotConfigured(
-      `Call ${tool} with a title, and a description and details as you would write them.`,
-    );
-  }
+async function draft(call: Call, { project, tag }: Place, input: TaskDraft): Promise<Task> {
+  return orInstead(
+    "Call add_task with a title, and a description and details as you would write them.",
+    async () => call.core.planning.draftTask(call.ctx, project, tag, input, call),
+  );
+}
+
+async function revise(call: Call, input: Revision, prompt: string, tool: string) {
+  const where = await placeOf(call, input);
+  const { version, fence, append = false } = input;
+  const task = await orInstead(
+    `Call ${tool} with the fields themselves: title, description, details, testStrategy.`,
+    async () =>
+      call.core.planning.reviseTask(
+        call.ctx,
+        referenceIn(where, input.id),
+        { prompt, append },
+        { ...(version === undefined ? {} : { version }), ...(fence === undefined ? {} : { fence }) },
+        call,
+      ),
+  );
+  return changed(task);
+}
+
+function changed(task: Task) {
+  return {
+    text: `Changed task ${task.localId} in tag ${task.tag} of ${task.project}.`,
+    content: { project: task.project, tag: task.tag, task: brief(task) },
+  };
+}
+
+export function missingTitle(): Error {
   return new AppError("invalid_input", "A task needs a title.", {
     errors: [{ pointer: "/title", detail: "A task needs a title." }],
   });

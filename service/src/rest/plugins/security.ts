@@ -30,6 +30,7 @@ export async function addSecurity(app: App, config: Config): Promise<void> {
       "Taskmaster-Organization",
       "X-Request-Id",
       "MCP-Protocol-Version",
+      "Mcp-Session-Id",
     ],
     exposedHeaders: [
       "ETag",
@@ -41,6 +42,7 @@ export async function addSecurity(app: App, config: Config): Promise<void> {
       "Retry-After",
       "X-Request-Id",
       "Content-Disposition",
+      "Mcp-Session-Id",
     ],
     maxAge: 600,
     strictPreflight: false,

@@ -2,23 +2,29 @@ import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
 import type { Transport } from "@modelcontextprotocol/sdk/shared/transport.js";
 import type { CallToolResult } from "@modelcontextprotocol/sdk/types.js";
-import type { Context, Core } from "../../../src/core/index.ts";
+import type { Context, Core, LanguageModel } from "../../../src/core/index.ts";
 import { openTestApp, type TestApp } from "../rest/harness.ts";
 
 export interface McpTest extends TestApp {
   /** Where the app listens, without a slash at the end. */
   url: string;
   connect(token: string): Promise<Client>;
+  /** For a client that the test makes itself. */
+  transport(token: string): StreamableHTTPClientTransport;
 }
 
 /** The whole app on a real port, and clients of the official SDK. */
-export async function openMcp(env: Record<string, string> = {}): Promise<McpTest> {
-  const test = await openTestApp(env);
+export async function openMcp(
+  env: Record<string, string> = {},
+  languageModel: LanguageModel | null = null,
+): Promise<McpTest> {
+  const test = await openTestApp(env, { languageModel });
   const url = await test.app.listen({ host: "127.0.0.1", port: 0 });
   const clients: Client[] = [];
   return {
     ...test,
     url,
+    transport: (token) => transportTo(url, token),
     async connect(token) {
       const client = await connectTo(url, token);
       clients.push(client);
@@ -33,14 +39,17 @@ export async function openMcp(env: Record<string, string> = {}): Promise<McpTest
 
 export async function connectTo(url: string, token: string): Promise<Client> {
   const client = new Client({ name: "test", version: "0" });
-  const transport = new StreamableHTTPClientTransport(new URL(`${url}/mcp`), {
-    requestInit: { headers: { authorization: `Bearer ${token}` } },
-  });
   // The class does not fit its own interface where an optional member may not be undefined.
-  await client.connect(transport as Transport);
+  await client.connect(transportTo(url, token) as Transport);
   // So that the client checks every answer against the tool's output schema.
   await client.listTools();
   return client;
+}
+
+function transportTo(url: string, token: string): StreamableHTTPClientTransport {
+  return new StreamableHTTPClientTransport(new URL(`${url}/mcp`), {
+    requestInit: { headers: { authorization: `Bearer ${token}` } },
+  });
 }
 
 export type Content = Record<string, unknown> & { project: string; tag: string };

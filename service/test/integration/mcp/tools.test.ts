@@ -106,7 +106,7 @@ describe("reading", () => {
       code: -32002,
     });
     await expect(client.readResource({ uri: "task://DEMO/%zz/1" })).rejects.toMatchObject({ code: -32002 });
-    expect((await client.listResourceTemplates()).resourceTemplates).toHaveLength(1);
+    expect((await client.listResourceTemplates()).resourceTemplates).toHaveLength(2);
   });
 });
 
@@ -231,11 +231,11 @@ describe("changing", () => {
   });
 
   it.each([
-    ["parse_prd", { input: "prd.txt" }],
+    ["parse_prd", { input: "The kitchen sees new orders." }],
     ["expand_task", { id: "1" }],
     ["analyze_project_complexity", {}],
   ])("%s says that there is no language model, and what to do instead", async (name, input) => {
-    const result = await client.callTool({ name, arguments: input });
+    const result = await client.callTool({ name, arguments: at(input) });
     expect(result).toMatchObject({
       isError: true,
       structuredContent: { code: "llm_not_configured" },

@@ -252,6 +252,38 @@ export const cases: Record<string, RouteCase> = {
     }),
     ok: 200,
   },
+  "POST /projects/:key/tags/:tag/parse-prd": {
+    permission: "task:write",
+    url: (w) => tagUrl(w, "/parse-prd"),
+    body: () => ({ text: "A shop." }),
+    // There is no model in these tests; what is another's is not found all the same.
+    ok: 409,
+  },
+  "POST /projects/:key/tags/:tag/draft-task": {
+    permission: "task:write",
+    url: (w) => tagUrl(w, "/draft-task"),
+    body: () => ({ prompt: "A shop." }),
+    ok: 409,
+  },
+  "POST /projects/:key/tags/:tag/analyze-complexity": {
+    permission: "task:write",
+    url: (w) => tagUrl(w, "/analyze-complexity"),
+    body: () => ({}),
+    ok: 409,
+  },
+  "POST /tasks/:id/expand": {
+    permission: "task:write",
+    url: (w) => taskUrl(w, "/expand"),
+    body: () => ({ count: 2 }),
+    ok: 409,
+  },
+  "POST /tasks/:id/revise": {
+    permission: "task:write",
+    url: (w) => taskUrl(w, "/revise"),
+    body: () => ({ prompt: "Better" }),
+    headers: (w) => version(w.task.version),
+    ok: 409,
+  },
   "GET /tasks/:id": { permission: "project:read", url: (w) => taskUrl(w, "?fields=id,title"), ok: 200 },
   "PATCH /tasks/:id": {
     permission: "task:write",

@@ -4,9 +4,10 @@ import type { InjectOptions, LightMyRequestResponse } from "fastify";
 import pg from "pg";
 import { type Config, loadConfig, type SessionKey } from "../../../src/config.ts";
 import { newId } from "../../../src/core/ids.ts";
-import { type Context, type Core, type Role, scopes } from "../../../src/core/index.ts";
+import { type Context, type Core, type LanguageModel, type Role, scopes } from "../../../src/core/index.ts";
 import type { Storage } from "../../../src/core/storage.ts";
 import { createLog, type Logger } from "../../../src/log.ts";
+import type { Features } from "../../../src/mcp/features.ts";
 import { buildMcpEdge } from "../../../src/mcp/http.ts";
 import { buildApp } from "../../../src/rest/app.ts";
 import type { App } from "../../../src/rest/http.ts";
@@ -51,8 +52,17 @@ export interface TestApp {
 const secret = "a secret for tests, of thirty-two bytes or more";
 export const testKey: SessionKey = { algorithm: "HS256", secret };
 
-export async function openTestApp(env: Record<string, string> = {}): Promise<TestApp> {
-  const test = await openTestCore();
+interface TestOptions {
+  languageModel?: LanguageModel | null;
+  /** What the MCP edge offers beside the product's own. */
+  more?: Partial<Features>;
+}
+
+export async function openTestApp(
+  env: Record<string, string> = {},
+  { languageModel = null, ...more }: TestOptions = {},
+): Promise<TestApp> {
+  const test = await openTestCore({ languageModel });
   const lines: string[] = [];
   const configOf = (more: Record<string, string>) =>
     loadConfig({
@@ -67,7 +77,7 @@ export async function openTestApp(env: Record<string, string> = {}): Promise<Tes
   const lifecycle = { draining: false, obstacle: null };
   const build = (used: Config, sessionKey: SessionKey, logger: Logger = log) => {
     const common = { core: test.core, config: used, log: logger, version: "0.0.0" };
-    return buildApp({ ...common, sessionKey, lifecycle, guest: buildMcpEdge(common) });
+    return buildApp({ ...common, sessionKey, lifecycle, guest: buildMcpEdge({ ...common, ...more }) });
   };
   const app = await build(config, testKey);
   await app.ready();

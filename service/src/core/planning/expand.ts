@@ -1,0 +1,103 @@
+import type { Context } from "../context.ts";
+import { AppError } from "../errors.ts";
+import { getTask, getTaskLocked } from "../locate.ts";
+import { authorize } from "../policy.ts";
+import type { Repositories, TaskRecord, Transaction } from "../storage.ts";
+import { deleteIn } from "../tasks/service.ts";
+import { toTask } from "../tasks/wire.ts";
+import { numberFaults, SubtasksAnswer } from "./answers.ts";
+import { contextOf, instructions } from "./prompts.ts";
+import type { ExpandedTask, Expansion } from "./schema.ts";
+import {
+  changeAfter,
+  consult,
+  createNumbered,
+  movedOn,
+  requireModel,
+  type Tools,
+  type Work,
+} from "./work.ts";
+
+export async function expandTask(
+  { services, model }: Tools,
+  ctx: Context,
+  reference: string,
+  input: Expansion,
+  work: Work,
+): Promise<ExpandedTask> {
+  authorize(ctx, "task:write");
+  const { reader } = services.storage;
+  const seen = await getTask(reader(ctx.organizationId), reference);
+  const present = requireModel(model);
+  return changeAfter(
+    services,
+    ctx,
+    { operation: "task.expand", input: { reference, input } },
+    async () => {
+      const tx = reader(ctx.organizationId);
+      const subtasks = await subtasksOf(tx, seen);
+      refuse(seen, subtasks, input);
+      await work.report?.(`Asking the model to break task ${seen.localId} down.`);
+      const count = input.count ?? seen.complexity?.recommendedSubtasks;
+      const { subtasks: planned } = await consult(present, work, {
+        instructions: instructions.expand(count === 0 ? undefined : count),
+        data: {
+          task: contextOf(seen),
+          ...(seen.complexity?.expansionPrompt ? { hint: seen.complexity.expansionPrompt } : {}),
+          ...(input.prompt === undefined ? {} : { wishes: input.prompt }),
+        },
+        name: "subtasks",
+        schema: SubtasksAnswer,
+        check: (answer) => numberFaults(answer.subtasks),
+      });
+      await work.report?.(`Adding ${planned.length} subtasks.`);
+      return { planned, before: subtasks };
+    },
+    async (tx, { planned, before }) => {
+      const task = await getTaskLocked(tx, seen.id);
+      if (task.version !== seen.version) throw movedOn(`Task ${seen.localId}`);
+      await removeAsSeen(tx, ctx, task, before);
+      const place = { project: task.project, tag: task.tag, tagId: task.tagId, parent: task.id };
+      const subtasks = await createNumbered(tx, ctx, place, planned);
+      return { task: toTask(await getTask(tx, task.id)), subtasks };
+    },
+  );
+}
+
+function refuse(task: TaskRecord, subtasks: TaskRecord[], { replace = false }: Expansion): void {
+  if (task.parent !== null) {
+    throw new AppError(
+      "conflict",
+      `Task ${task.localId} is a subtask itself, and a subtask has no subtasks.`,
+    );
+  }
+  if (subtasks.length > 0 && !replace) {
+    throw new AppError(
+      "conflict",
+      `Task ${task.localId} has ${subtasks.length} subtasks already; say replace to have them removed.`,
+    );
+  }
+}
+
+async function subtasksOf(tx: Repositories, { id, tagId }: TaskRecord): Promise<TaskRecord[]> {
+  return tx.tasks.list(tagId, { parentId: id }, { limit: Number.MAX_SAFE_INTEGER, after: undefined });
+}
+
+/** Only what the caller could know of is replaced. */
+async function removeAsSeen(
+  tx: Transaction,
+  ctx: Context,
+  task: TaskRecord,
+  before: TaskRecord[],
+): Promise<void> {
+  const now = await subtasksOf(tx, task);
+  const seen = new Map(before.map(({ id, version }) => [id, version]));
+  if (now.length !== before.length || now.some(({ id, version }) => seen.get(id) !== version)) {
+    throw movedOn(`A subtask of ${task.localId}`);
+  }
+  for (const { id } of now) {
+    // Read anew: the one that went before may have been waited for, and that is a change of this one.
+    const current = await getTask(tx, id);
+    await deleteIn(tx, ctx, current, { version: current.version });
+  }
+}
