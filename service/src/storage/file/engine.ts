@@ -140,7 +140,10 @@ export function createEngine({ journal, lock, file, name }: EngineParts): Engine
   };
 
   const writeBatch = async (batch: Commit[]) => {
-    if (!(await lock.isHeld())) throw new Retry("The turn was taken away.");
+    if (!(await lock.isHeld())) {
+      turns.lose();
+      throw new Retry("The turn was taken away.");
+    }
     await reconcile();
     const draft = createDraft(committed.rows);
     const accepted = batch.filter(({ tx, reject }) => {

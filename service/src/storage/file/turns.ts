@@ -11,6 +11,8 @@ export interface Turns {
   leave(): Promise<void>;
   /** As enter, for somebody who is in the turn that is on: at once, even while nobody else comes in. */
   stay(): void;
+  /** The lock is not this process's any more: nobody new comes in, and whoever is in has to come back. */
+  lose(): void;
   /** Undefined when no turn is on: then other processes may be writing. Else it resolves when the turn has begun. */
   current(): Promise<void> | undefined;
   /** Resolves when no turn is on. */
@@ -66,6 +68,9 @@ export function createTurns(lock: ProcessLock, patienceMs: number, begin: () => 
 
   return {
     leave,
+    lose() {
+      closing = true;
+    },
     stay() {
       active += 1;
     },
