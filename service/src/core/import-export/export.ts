@@ -18,6 +18,7 @@ import { addName, type Names, readId, readReference, resolveReference, segmentJs
 import type { MemberSource, ProjectSource } from "./source.ts";
 
 type Form = "preserve" | "canonical";
+export type TagTexts = WeakMap<ExportTag, string>;
 
 /** A tag's tasks by what refers to them. */
 interface TagIndex {
@@ -45,8 +46,11 @@ const always: Record<"task" | "subtask", readonly (FieldKey | "dependencies" | "
  *
  * Neither form can say that a subtask waits for a task when the subtask has a sibling of that id: a bare id means the
  * sibling. Such an edge is left out, since the file would otherwise say something else.
+ *
+ * `texts` keeps what each tag was written as, for a caller who writes the same file again and again with most tags as
+ * they were: a tag object that is given again must not have changed, and the form must be the same.
  */
-export function renderExport(input: ExportInput, form: Form): string {
+export function renderExport(input: ExportInput, form: Form, texts: TagTexts = new WeakMap()): string {
   const writer = createJsonWriter();
   const source = form === "preserve" ? input.project : null;
   const tags = form === "preserve" ? input.tags : input.tags.map(withNumbers);
@@ -54,7 +58,7 @@ export function renderExport(input: ExportInput, form: Form): string {
   if (only !== undefined && others.length === 0 && isRoot(only, source)) {
     writeTag(writer, only, form);
   } else {
-    writeTags(writer, tags, source, form);
+    writeTags(writer, tags, source, form, texts);
   }
   return `${writer.toString()}${(source?.finalNewline ?? true) ? "\n" : ""}`;
 }
@@ -69,7 +73,13 @@ function isRoot(tag: ExportTag, source: ProjectSource | null): boolean {
   );
 }
 
-function writeTags(writer: JsonWriter, tags: ExportTag[], source: ProjectSource | null, form: Form): void {
+function writeTags(
+  writer: JsonWriter,
+  tags: ExportTag[],
+  source: ProjectSource | null,
+  form: Form,
+  texts: TagTexts,
+): void {
   const names = new Set(tags.map((tag) => tag.name));
   const places = new Map<string, ExportTag>();
   for (const tag of tags) {
@@ -82,7 +92,7 @@ function writeTags(writer: JsonWriter, tags: ExportTag[], source: ProjectSource 
     if (!written.has(tag)) {
       written.add(tag);
       writer.key(tag.name);
-      writeTag(writer, tag, form);
+      writer.written(tagText(tag, form, texts));
     }
   };
   writer.open("{");
@@ -106,6 +116,16 @@ function writeTags(writer: JsonWriter, tags: ExportTag[], source: ProjectSource 
 }
 
 // ---- a tag
+
+function tagText(tag: ExportTag, form: Form, texts: TagTexts): string {
+  const known = texts.get(tag);
+  if (known !== undefined) return known;
+  const writer = createJsonWriter(1);
+  writeTag(writer, tag, form);
+  const text = writer.toString();
+  texts.set(tag, text);
+  return text;
+}
 
 function writeTag(writer: JsonWriter, tag: ExportTag, form: Form): void {
   const index = buildIndex(tag, form);

@@ -51,18 +51,21 @@ export interface JsonWriter {
   key(name: string): void;
   /** A value as JSON without white space between its tokens. */
   value(json: string): void;
+  /** A value as another writer has written it, for this depth. */
+  written(text: string): void;
   toString(): string;
 }
 
-export function createJsonWriter(): JsonWriter {
+/** `depth` is how many objects and lists lie around what is written. */
+export function createJsonWriter(depth = 0): JsonWriter {
   const chunks: string[] = [];
   const open: { list: boolean; empty: boolean }[] = [];
   const breaks: string[] = [];
 
   const newline = (): void => {
-    const depth = open.length;
-    breaks[depth] ??= `\n${"  ".repeat(depth)}`;
-    chunks.push(breaks[depth] ?? "");
+    const at = depth + open.length;
+    breaks[at] ??= `\n${"  ".repeat(at)}`;
+    chunks.push(breaks[at] ?? "");
   };
   const next = (): void => {
     const container = open.at(-1);
@@ -124,6 +127,10 @@ export function createJsonWriter(): JsonWriter {
         }
         at = end;
       }
+    },
+    written(text) {
+      nextItem();
+      chunks.push(text);
     },
     toString: () => chunks.join(""),
   };

@@ -2,8 +2,7 @@ import { AppError } from "../../core/errors.ts";
 import type { DependencyRecord, DependencyStore } from "../../core/storage.ts";
 import type { Db } from "./engine.ts";
 import type { DependencyRow, Reading, TaskRow } from "./model.ts";
-import { byRank, plain, summaryOf } from "./rows.ts";
-import { byTask } from "./tasks.ts";
+import { byRank, byTask, plain, summaryOf } from "./rows.ts";
 
 export function createDependencyStore(db: Db, organizationId: string): DependencyStore {
   const own = (edge: { organizationId: string }): boolean => edge.organizationId === organizationId;

@@ -1,5 +1,5 @@
 import { closeSync, fstatSync, openSync, readFileSync, readSync, statSync } from "node:fs";
-import { open, rename, rm, unlink } from "node:fs/promises";
+import { open, readdir, rename, rm } from "node:fs/promises";
 import path from "node:path";
 import { crc32 } from "node:zlib";
 import { AppError } from "../../core/errors.ts";
@@ -17,11 +17,15 @@ export interface Journal {
   read(): { whole: Model | undefined; commits: ChangeSet[] };
   /** Durable when it resolves. Only under the process lock, and after a read. On failure nothing is appended. */
   append(changes: ChangeSet): Promise<void>;
-  /** Takes the line back that was appended last. */
-  undo(): Promise<void>;
+  /** Whether it is time to `compact`. */
   isFull(): boolean;
   /** Only under the process lock: writes all rows as the new snapshot. */
   compact(model: Model): Promise<void>;
+  /**
+   * Takes the line back that was appended last, by a new snapshot without it: others may have read it. Where even that
+   * fails, the line holds, and the next `read` begins anew.
+   */
+  revoke(model: Model): Promise<void>;
 }
 
 /** A journal is never renewed below this: a small snapshot would be written again and again. */
@@ -41,7 +45,6 @@ export function createJournal(directory: string): Journal {
   let snapshotBytes = 0;
   /** How far the journal was read: behind the last whole line. */
   let offset = 0;
-  let before = 0;
 
   /** Changes with every new snapshot, which appears by a rename. */
   const identify = (): string => {
@@ -64,10 +67,27 @@ export function createJournal(directory: string): Journal {
         throw damaged(journalFile(generation));
       }
       commits.push(commit);
-      before = offset;
       offset += end + 1 - start;
     }
     return commits;
+  };
+
+  const compact = async (model: Model) => {
+    const rows = Object.fromEntries(tableNames.map((name) => [name, model[name].all()]));
+    const next: Snapshot = { form: 1, generation: generation + 1, rows };
+    const text = JSON.stringify(next);
+    await rm(journalFile(next.generation), { force: true });
+    await replaceFile(snapshotFile, text, 0o600);
+    generation = next.generation;
+    identity = identify();
+    snapshotBytes = Buffer.byteLength(text);
+    offset = 0;
+    // Of all generations before: a crash may have left more than one.
+    for (const name of await readdir(directory)) {
+      if (/^journal-\d+\.jsonl$/.test(name) && path.join(directory, name) !== journalFile(generation)) {
+        await rm(path.join(directory, name), { force: true });
+      }
+    }
   };
 
   return {
@@ -116,36 +136,19 @@ export function createJournal(directory: string): Journal {
         await file.close();
       }
       if (offset === 0) await syncDirectory(directory);
-      before = offset;
       offset += line.length;
-    },
-
-    async undo() {
-      const file = await open(journalFile(generation), "r+");
-      try {
-        await file.truncate(before);
-        await file.sync();
-      } finally {
-        await file.close();
-      }
-      offset = before;
     },
 
     isFull: () => offset > Math.max(leastJournalBytes, snapshotBytes),
 
-    async compact(model) {
-      const rows = Object.fromEntries(tableNames.map((name) => [name, model[name].all()]));
-      const snapshot: Snapshot = { form: 1, generation: generation + 1, rows };
-      const text = JSON.stringify(snapshot);
-      await rm(journalFile(generation + 1), { force: true });
-      await replaceFile(snapshotFile, text, 0o600);
-      const old = journalFile(generation);
-      generation += 1;
-      identity = identify();
-      snapshotBytes = Buffer.byteLength(text);
-      offset = 0;
-      before = 0;
-      await unlink(old).catch(() => {});
+    compact,
+
+    async revoke(model) {
+      try {
+        await compact(model);
+      } catch {
+        identity = "";
+      }
     },
   };
 }

@@ -158,11 +158,18 @@ function isAlive(pid: number): boolean {
 }
 
 async function readOwner(file: string): Promise<Owner | undefined> {
+  let text: string;
   try {
-    return JSON.parse(await readFile(file, "utf8")) as Owner;
+    text = await readFile(file, "utf8");
   } catch (error) {
     if (codeOf(error) === "ENOENT") return undefined;
     throw error;
+  }
+  try {
+    return JSON.parse(text) as Owner;
+  } catch {
+    // What a failing power supply leaves of it: of nobody known, so its age decides.
+    return { token: text, pid: 0, started: null, place: "", host: "an unknown machine" };
   }
 }
 

@@ -1,7 +1,7 @@
-import { renderExport } from "../../core/import-export/export.ts";
-import type { ExportInput, ExportTask } from "../../core/import-export/export-input.ts";
+import { renderExport, type TagTexts } from "../../core/import-export/export.ts";
+import type { ExportTag } from "../../core/import-export/export-input.ts";
 import type { DependencyRow, Reading, TagRow, TaskRow } from "./model.ts";
-import { byRank, localIdOf } from "./rows.ts";
+import { byRank, byTask, localIdOf } from "./rows.ts";
 
 /** The tags in the file's order, each with its tasks in the file's order. */
 export interface FileTag {
@@ -19,27 +19,47 @@ export function fileTags(rows: Reading, projectId: string): FileTag[] {
   });
 }
 
-/** The text of tasks.json for a project: as it came, with what changed since. */
-export function renderProject(rows: Reading, projectId: string): string {
-  const input: ExportInput = {
-    project: rows.projects.get(projectId)?.source ?? null,
-    tags: fileTags(rows, projectId).map(({ tag, tasks }) => {
-      const edges = Map.groupBy(rows.dependencies.where("tag", tag.id), (edge) => edge.taskId);
-      return { ...tag, tasks: tasks.map((task) => exported(rows, task, edges.get(task.id) ?? [])) };
-    }),
+/** Writes the text of tasks.json for a project: as it came, with what changed since. */
+export type Renderer = (rows: Reading, projectId: string) => string;
+
+/** One that remembers the tags of its last text: a change touches one of them, and the file can have many. */
+export function createRenderer(): Renderer {
+  const texts: TagTexts = new WeakMap();
+  let known = new Map<string, { parts: unknown[]; exported: ExportTag }>();
+  return (rows, projectId) => {
+    const next: typeof known = new Map();
+    const tags = fileTags(rows, projectId).map(({ tag, tasks }) => {
+      const edges = rows.dependencies.where("tag", tag.id).sort(byTask);
+      const parts = [tag, ...tasks, ...edges];
+      const before = known.get(tag.id);
+      const exported =
+        before !== undefined && isEqual(before.parts, parts)
+          ? before.exported
+          : exportedTag(rows, tag, tasks, edges);
+      next.set(tag.id, { parts, exported });
+      return exported;
+    });
+    known = next;
+    return renderExport({ project: rows.projects.get(projectId)?.source ?? null, tags }, "preserve", texts);
   };
-  return renderExport(input, "preserve");
 }
 
-function exported(rows: Reading, task: TaskRow, edges: DependencyRow[]): ExportTask {
+/** Whether they are the very same rows: a changed row is another object. */
+function isEqual(a: unknown[], b: unknown[]): boolean {
+  return a.length === b.length && a.every((part, index) => part === b[index]);
+}
+
+function exportedTag(rows: Reading, tag: TagRow, tasks: TaskRow[], edges: DependencyRow[]): ExportTag {
+  const byTaskId = Map.groupBy(edges, (edge) => edge.taskId);
   return {
-    ...task,
-    localId: localIdOf(rows, task),
-    dependencies: edges
-      .sort((a, b) => a.position - b.position)
-      .map(({ dependsOnId, raw, problem }) => {
+    ...tag,
+    tasks: tasks.map((task) => ({
+      ...task,
+      localId: localIdOf(rows, task),
+      dependencies: (byTaskId.get(task.id) ?? []).map(({ dependsOnId, raw, problem }) => {
         const target = dependsOnId === null ? undefined : rows.tasks.get(dependsOnId);
         return { localId: target === undefined ? null : localIdOf(rows, target), raw, problem };
       }),
+    })),
   };
 }

@@ -26,6 +26,13 @@ export function byRank(a: { rank: string; id: string }, b: { rank: string; id: s
   return compare(a.rank, b.rank) || compare(a.id, b.id);
 }
 
+export function byTask(
+  a: { taskId: string; position: number; id: string },
+  b: { taskId: string; position: number; id: string },
+): number {
+  return compare(a.taskId, b.taskId) || a.position - b.position || compare(a.id, b.id);
+}
+
 /** One more than is given out, behind the keyset's id. */
 export function pageById<R extends { id: string }>(rows: R[], { limit, after }: Keyset): R[] {
   const start = after?.[0];

@@ -4,6 +4,7 @@ import { readFile, rename, rm } from "node:fs/promises";
 import path from "node:path";
 import { AppError } from "../../core/errors.ts";
 import { draftOf, syncDirectory, writeDraft } from "./journal.ts";
+import { absent } from "./model.ts";
 
 export interface FileText {
   text: string;
@@ -14,24 +15,24 @@ export interface FileText {
 /** The tasks.json of a project's folder. */
 export interface TasksFile {
   path: string;
-  /** Whether the file is another than at the last `read` or `install`, as the file system tells without reading it. */
-  isTouched(): boolean;
+  /** The SHA-256 of what is there now, or `absent`; the file is only read when the file system shows a change. */
+  hash(): string;
   /** Undefined when there is none. Throws unavailable when it is no UTF-8. */
   read(): FileText | undefined;
   /** Writes beside the file what is to become of it; durable when this resolves. */
-  draft(text: string): Promise<Draft>;
+  draft(text: string): Promise<FileDraft>;
   /** Installs what a crash left drafted, if it is this; false when there is no such draft. */
   finish(sha256: string): Promise<boolean>;
 }
 
-interface Draft {
+interface FileDraft {
   /** Puts it into the place of the file, for good. */
   install(): Promise<void>;
   discard(): Promise<void>;
 }
 
 export function openTasksFile(file: string): TasksFile {
-  let known = "";
+  let known: { identity: string; hash: string } | undefined;
 
   /** Where the file really lies: a link to it stays a link. */
   const target = (): string => {
@@ -44,27 +45,37 @@ export function openTasksFile(file: string): TasksFile {
 
   const identify = (): string => {
     const found = statSync(file, { bigint: true, throwIfNoEntry: false });
-    return found === undefined ? "none" : `${found.ino} ${found.mtimeNs} ${found.size}`;
+    return found === undefined ? absent : `${found.ino} ${found.mtimeNs} ${found.ctimeNs} ${found.size}`;
   };
 
-  const install = async (draft: string, place: string) => {
+  const load = (): Buffer | undefined => {
+    // Before the bytes: a change in between shows as one at the next look.
+    const identity = identify();
+    const bytes = identity === absent ? undefined : readFileSync(file);
+    known = { identity, hash: bytes === undefined ? absent : hashOf(bytes) };
+    return bytes;
+  };
+
+  const install = async (draft: string, place: string, hash: string) => {
     await rename(draft, place);
-    known = identify();
+    known = { identity: identify(), hash };
     await syncDirectory(path.dirname(place));
   };
 
   return {
     path: file,
-    isTouched: () => identify() !== known,
+
+    hash() {
+      if (known?.identity !== identify()) load();
+      return known?.hash ?? absent;
+    },
 
     read() {
-      // Before the text: a change in between shows as a touch.
-      known = identify();
-      if (known === "none") return undefined;
-      const bytes = readFileSync(file);
+      const bytes = load();
+      if (bytes === undefined) return undefined;
       try {
         const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-        return { text, sha256: digest(bytes) };
+        return { text, sha256: hashOf(bytes) };
       } catch (error) {
         throw new AppError("unavailable", `${file} is no text in UTF-8; save it as that.`, { cause: error });
       }
@@ -75,7 +86,7 @@ export function openTasksFile(file: string): TasksFile {
       const mode = (statSync(place, { throwIfNoEntry: false })?.mode ?? 0o644) & 0o777;
       const draft = await writeDraft(place, text, mode);
       return {
-        install: async () => await install(draft, place),
+        install: async () => await install(draft, place, hashOf(text)),
         discard: async () => await rm(draft, { force: true }),
       };
     },
@@ -83,14 +94,14 @@ export function openTasksFile(file: string): TasksFile {
     async finish(sha256) {
       const [place, draft] = [target(), draftOf(target())];
       const left = await readFile(draft).catch(() => undefined);
-      if (left === undefined || digest(left) !== sha256) return false;
-      await install(draft, place);
+      if (left === undefined || hashOf(left) !== sha256) return false;
+      await install(draft, place, sha256);
       return true;
     },
   };
 }
 
 /** SHA-256, in hex. */
-export function digest(content: string | Buffer): string {
+export function hashOf(content: string | Buffer): string {
   return createHash("sha256").update(content).digest("hex");
 }

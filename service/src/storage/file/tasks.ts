@@ -5,7 +5,7 @@ import { findCandidates } from "./candidates.ts";
 import { liveClaim } from "./claims.ts";
 import type { Db, Tx } from "./engine.ts";
 import { pair, type Reading, type TaskRow, timestamp } from "./model.ts";
-import { byRank, compare, localIdOf, plain, removeTask } from "./rows.ts";
+import { byRank, byTask, compare, localIdOf, plain, removeTask } from "./rows.ts";
 import { searchTasks } from "./search.ts";
 
 /** The row as core knows it. */
@@ -188,13 +188,6 @@ export function createTaskStore(db: Db, organizationId: string): TaskStore {
     candidates: async (query) =>
       await db.read((rows) => findCandidates(rows, inTag(rows, query.tagId), query)),
   };
-}
-
-export function byTask(
-  a: { taskId: string; position: number; id: string },
-  b: { taskId: string; position: number; id: string },
-): number {
-  return compare(a.taskId, b.taskId) || a.position - b.position || compare(a.id, b.id);
 }
 
 function never(): never {

@@ -1,6 +1,6 @@
-import { openFile } from "../../../../src/storage/file/open.ts";
-import { createFolder } from "../../../support/folder.ts";
-import { storageContract } from "../../../support/storage-contract.ts";
+import { openFile } from "../../../src/storage/file/open.ts";
+import { createFolder } from "../../support/folder.ts";
+import { storageContract } from "../../support/storage-contract.ts";
 
 storageContract(async () => {
   const folder = await createFolder();
