@@ -55,9 +55,6 @@ export interface McpConfig {
   token: string | null;
 }
 
-// What the commands that work with tasks take from the environment is read by client-config.ts; its variables are
-// described here as well, so that they are listed with the others and are no unknown settings to a server.
-
 /** Where the language model is that plans; a server of the OpenAI protocol. */
 export interface LanguageModelConfig {
   /** Without a slash at the end. */
@@ -308,6 +305,7 @@ const properties = {
     pattern: "^postgres(ql)?://.+",
     absent: "the database's own server",
   }),
+  // Read by client-config.ts; described here as well, so that they are listed and are no unknown settings to a server.
   TASKMASTER_SERVER: text({
     description: "For the commands that work with tasks: the server that they work on.",
     form: "a URL that starts with http:// or https://",

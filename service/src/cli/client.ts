@@ -34,6 +34,8 @@ export interface Client {
 }
 
 const defaultTimeoutSeconds = 40;
+/** A language model may think for minutes; the server knows how long it may. */
+export const modelTimeoutSeconds = 900;
 const pageSize = 200;
 /** The longest that a server may ask to wait before the one repeat; beyond that, its caller decides. */
 const longestWaitSeconds = 10;

@@ -9,6 +9,7 @@ import { addList } from "./commands/list.ts";
 import { addLogin } from "./commands/login.ts";
 import { addMove } from "./commands/move.ts";
 import { addNext } from "./commands/next.ts";
+import { addAnalyzeComplexity, addExpand, addParsePrd } from "./commands/plan.ts";
 import { addProjects } from "./commands/projects.ts";
 import { addSetStatus } from "./commands/set-status.ts";
 import { addShow } from "./commands/show.ts";
@@ -64,6 +65,10 @@ export function buildProgram(host: Host, version: string): Command {
   addStart(program, host);
   addClaim(program, host);
   addWatch(program, host);
+  program.commandsGroup("Planning, with the server's language model:");
+  addExpand(program, host);
+  addParsePrd(program, host);
+  addAnalyzeComplexity(program, host);
   program.commandsGroup("Dependencies:");
   addDepend(program, host);
   addValidate(program, host);

@@ -1,6 +1,7 @@
 import { type Command, Option } from "commander";
 import type { NewTask, Task } from "../../core/index.ts";
-import { action, examples, hours, placed, splitIds, splitList } from "../command.ts";
+import { modelTimeoutSeconds } from "../client.ts";
+import { action, type Call, examples, hours, placed, splitIds, splitList } from "../command.ts";
 import type { Host } from "../host.ts";
 import { tagPath } from "../place.ts";
 import { problem } from "../problem.ts";
@@ -58,6 +59,7 @@ interface AddOptions extends FieldOptions {
   parent?: string;
   depends?: string;
   dependencies?: string;
+  prompt?: string;
 }
 
 export function addAdd(program: Command, host: Host): void {
@@ -69,7 +71,8 @@ export function addAdd(program: Command, host: Host): void {
   withFieldOptions(add)
     .option("--depends <ids>", "what it waits for, separated by commas")
     .addOption(new Option("--dependencies <ids>").hideHelp())
-    .option("-p, --parent <id>", "the task to make it a subtask of");
+    .option("-p, --parent <id>", "the task to make it a subtask of")
+    .option("--prompt <text>", "have the server's language model write the task, out of these words");
   placed(add, "project", "tag");
   examples(
     add,
@@ -79,20 +82,9 @@ export function addAdd(program: Command, host: Host): void {
   );
   add.action(
     action<AddOptions, [string[]]>(host, async (call, options, words) => {
-      const title = options.title ?? words.join(" ");
-      if (title.trim() === "")
-        throw problem("usage", 'A task needs a title, such as: add "Write the login page"');
-      const dependencies = splitIds(options.depends, options.dependencies);
-      const body: NewTask = {
-        ...fieldsOf(options),
-        title,
-        ...(dependencies.length === 0 ? {} : { dependencies }),
-      };
-      const address =
-        options.parent === undefined
-          ? await call.place().then(({ project, tag }) => tagPath(project, tag, "tasks"))
-          : await call.task(options.parent, "subtasks");
-      const task = await call.client.request<Task>("POST", address, { body });
+      const task = await (options.prompt === undefined
+        ? create(call, options, options.title ?? words.join(" "))
+        : draft(call, options, options.prompt));
       if (call.out.json) call.out.value(task);
       else {
         call.sayPlace(task);
@@ -101,4 +93,29 @@ export function addAdd(program: Command, host: Host): void {
       return undefined;
     }),
   );
+}
+
+async function create(call: Call, options: AddOptions, title: string): Promise<Task> {
+  if (title.trim() === "")
+    throw problem("usage", 'A task needs a title, such as: add "Write the login page"');
+  const body: NewTask = { ...fieldsOf(options), title, ...dependenciesOf(options) };
+  const address =
+    options.parent === undefined
+      ? await call.place().then(({ project, tag }) => tagPath(project, tag, "tasks"))
+      : await call.task(options.parent, "subtasks");
+  return await call.client.request("POST", address, { body });
+}
+
+async function draft(call: Call, options: AddOptions, prompt: string): Promise<Task> {
+  const { project, tag } = await call.place();
+  const { priority } = options;
+  return await call.client.request("POST", tagPath(project, tag, "draft-task"), {
+    body: { prompt, ...(priority === undefined ? {} : { priority }), ...dependenciesOf(options) },
+    timeoutSeconds: modelTimeoutSeconds,
+  });
+}
+
+function dependenciesOf({ depends, dependencies }: AddOptions): { dependencies?: string[] } {
+  const ids = splitIds(depends, dependencies);
+  return ids.length === 0 ? {} : { dependencies: ids };
 }

@@ -1,7 +1,8 @@
 import { type Command, Option } from "commander";
 import type { Task } from "../../core/index.ts";
 import { conditionOf, updateTask } from "../change.ts";
-import { action, examples, placed, splitIds } from "../command.ts";
+import { modelTimeoutSeconds } from "../client.ts";
+import { action, type Call, examples, placed, splitIds } from "../command.ts";
 import type { Host } from "../host.ts";
 import { problem } from "../problem.ts";
 import { taskLine } from "../task-view.ts";
@@ -13,16 +14,19 @@ export function addUpdate(program: Command, host: Host): void {
     .alias("update-task")
     .description("change a task's words, priority, labels or assignee")
     .argument("<id>", "the task");
-  withFieldOptions(update);
+  withFieldOptions(update).option(
+    "--prompt <text>",
+    "have the server's language model change its words, out of these",
+  );
   placed(update, "project", "tag");
   examples(update, "update 3 --priority critical --label kitchen", `update 2.1 --title "Check the fields"`);
   update.action(
-    action<FieldOptions, [string]>(host, async (call, options, id) => {
+    action<FieldOptions & { prompt?: string }, [string]>(host, async (call, { prompt, ...options }, id) => {
       const patch = fieldsOf(options);
-      if (Object.keys(patch).length === 0) {
+      if (Object.keys(patch).length === 0 && prompt === undefined) {
         throw problem("usage", "Say what to change, such as: update 3 --priority high");
       }
-      const task = await updateTask(call, id, patch);
+      const task = await (prompt === undefined ? updateTask(call, id, patch) : revise(call, id, prompt));
       if (call.out.json) call.out.value(task);
       else {
         call.sayPlace(task);
@@ -31,6 +35,15 @@ export function addUpdate(program: Command, host: Host): void {
       return undefined;
     }),
   );
+}
+
+async function revise(call: Call, id: string, prompt: string): Promise<Task> {
+  const task = await call.client.get<Task>(await call.task(id));
+  return await call.client.request("POST", `/tasks/${task.id}/revise`, {
+    body: { prompt },
+    headers: await conditionOf(call, task),
+    timeoutSeconds: modelTimeoutSeconds,
+  });
 }
 
 export function addRemove(program: Command, host: Host): void {

@@ -106,8 +106,8 @@ export interface ServerPlace extends Place {
   env: Record<string, string>;
 }
 
-export async function openServerPlace(env: Record<string, string> = {}): Promise<ServerPlace> {
-  const app = await openTestApp(env);
+export async function openServerPlace(...given: Parameters<typeof openTestApp>): Promise<ServerPlace> {
+  const app = await openTestApp(...given);
   const url = await app.app.listen({ host: "127.0.0.1", port: 0 });
   const folder = await mkdtemp(join(tmpdir(), "task-master-pro-cli-"));
   const environment = { XDG_CONFIG_HOME: folder, TASKMASTER_SERVER: url, TASKMASTER_TOKEN: app.token };
@@ -142,7 +142,7 @@ export async function openFolderPlace(): Promise<Place> {
 
 /** The same commands work on both. */
 export const modes: [string, () => Promise<Place>][] = [
-  ["a server", openServerPlace],
+  ["a server", () => openServerPlace()],
   ["a folder", openFolderPlace],
 ];
 
