@@ -28,6 +28,7 @@ import { sessionRoutes } from "./routes/sessions.ts";
 import { tagRoutes } from "./routes/tags.ts";
 import { taskRoutes } from "./routes/tasks.ts";
 import { tokenRoutes } from "./routes/tokens.ts";
+import { buildLazySerializerCompiler } from "./serialization.ts";
 import { addStreams } from "./streams.ts";
 import { buildValidatorCompiler, openRecords } from "./validation.ts";
 
@@ -79,8 +80,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   }).withTypeProvider<TypeBoxTypeProvider>();
 
   app.setValidatorCompiler(buildValidatorCompiler({ lazy: only !== undefined }));
-  // Core gives what the schemas say; compiling them all would take longer than the one answer that is wanted.
-  if (only !== undefined) app.setSerializerCompiler(() => (data) => JSON.stringify(data));
+  if (only !== undefined) app.setSerializerCompiler(buildLazySerializerCompiler());
   app.addHook("onRoute", (route) => {
     if (route.schema?.response !== undefined) route.schema.response = openRecords(route.schema.response);
   });

@@ -100,6 +100,8 @@ function task(id: number, title: string, more: object = {}) {
   return { id, title, description: "", status: "pending", priority: "medium", dependencies: [], ...more };
 }
 
+const seedText = `${JSON.stringify(seed, null, 2)}\n`;
+
 export interface ServerPlace extends Place {
   app: TestApp;
   url: string;
@@ -113,7 +115,7 @@ export async function openServerPlace(...given: Parameters<typeof openTestApp>):
   const environment = { XDG_CONFIG_HOME: folder, TASKMASTER_SERVER: url, TASKMASTER_TOKEN: app.token };
   const place = placeOf(url, folder, environment);
   await place.json(["projects", "add", "DEMO", "--json"]);
-  await place.json(["import", "-", "--json"], { stdin: JSON.stringify(seed) });
+  await place.json(["import", "-", "--json"], { stdin: seedText });
   return {
     ...place,
     app,
@@ -133,7 +135,7 @@ export async function openFolderPlace(): Promise<Place> {
   const folder = join(root, "demo");
   const tasks = join(folder, ".taskmaster", "tasks");
   await mkdir(tasks, { recursive: true });
-  await writeFile(join(tasks, "tasks.json"), `${JSON.stringify(seed, null, 2)}\n`);
+  await writeFile(join(tasks, "tasks.json"), seedText);
   return {
     ...placeOf(join(tasks, "tasks.json"), folder, { XDG_CONFIG_HOME: root }),
     close: () => rm(root, { recursive: true }),

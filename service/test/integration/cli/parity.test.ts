@@ -64,7 +64,7 @@ it("is the same on a server and on a folder: answers, exit codes, refusals, and 
     await server.close();
     await folder.close();
   }
-});
+}, 120_000);
 
 it("is what the API itself does", async () => {
   const place = await openServerPlace();
@@ -101,4 +101,4 @@ it("is what the API itself does", async () => {
   } finally {
     await place.close();
   }
-});
+}, 120_000);
