@@ -247,7 +247,7 @@ describe("a file that cannot be read", () => {
     [
       "half merged",
       write(base()).replace(
-        '"title": "Two",',
+        /^ *"title": "Two",$/m,
         '<<<<<<< HEAD\n"title": "Two",\n=======\n"title": "Zwei",\n>>>>>>> b',
       ),
       new RegExp(`Line ${lineOfTwo} has the mark of an unfinished merge`),
