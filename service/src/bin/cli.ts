@@ -15,7 +15,8 @@ const program = new Command("task-master-pro")
     "after",
     `
 Settings come from the environment; \`task-master-pro config\` lists them all, with their values and where each
-came from. Without DATABASE_URL the program runs on a PostgreSQL of its own, in ./data.
+came from. Without DATABASE_URL the program runs on a PostgreSQL of its own, in ./data; with file:PATH it runs on the
+.taskmaster/tasks/tasks.json of the project in that folder.
 
 Examples:
   $ task-master-pro serve                                the server, on port 3000
