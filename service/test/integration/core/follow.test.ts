@@ -69,7 +69,9 @@ const write = async (count: number, size = 0) => {
 const sequences = (events: Event[]) => events.map(({ sequence }) => sequence);
 
 test("many who follow at the same place read the log once", async () => {
-  const all = await Promise.all(Array.from({ length: 200 }, () => follow()));
+  const all: Awaited<ReturnType<typeof follow>>[] = [];
+  all.push(await follow());
+  while (all.length < 200) all.push(await follow(1));
   const before = reads;
   for (const place of [1, 2, 3]) {
     const next = all.map((one) => one.next(place));
@@ -104,8 +106,9 @@ test("large events are kept only as far as there is room for them", async () => 
   await write(20, 200_000);
   for (let place = fast.from; place < fast.from + 20; ) place += (await fast.next(place)).length;
   const before = reads;
-  expect((await slow.next(slow.from)).length).toBe(20);
-  expect(reads - before).toBe(1);
+  // The last five fit into what is kept; the others are read again, each a page of its own.
+  for (let place = slow.from; place < slow.from + 20; ) place += (await slow.next(place)).length;
+  expect(reads - before).toBe(15);
 });
 
 test("nothing is read while nobody waits", async () => {
