@@ -1,6 +1,7 @@
 import { createPrivateKey, createPublicKey } from "node:crypto";
 import { type Static, type TProperties, type TSchema, Type } from "typebox";
 import { Compile } from "typebox/compile";
+import { type FlagName, flagNames } from "./core/flags/schema.ts";
 
 /** Signs and checks the sessions that the server itself gives out (RFC 7515). */
 export type SessionKey =
@@ -43,6 +44,15 @@ export interface BackupConfig {
   drillUrl: string | null;
 }
 
+/** Where feature flags come from, first to last; what none of them says has its default. */
+export interface FlagConfig {
+  settings: readonly { flag: FlagName; on: boolean }[];
+  /** Definitions in flagd's form; null when there is none. */
+  file: string | null;
+  /** The sync service of a flagd. */
+  flagd: { host: string; port: number } | null;
+}
+
 /** Which tools the MCP edge lists. */
 export const mcpModes = ["core", "standard", "all"] as const;
 
@@ -79,6 +89,7 @@ export interface Config {
   trustProxy: boolean | readonly string[];
   backup: BackupConfig;
   mcp: McpConfig;
+  flags: FlagConfig;
   /** What was given, for describeConfig. */
   given: Readonly<Record<string, string>>;
 }
@@ -274,6 +285,20 @@ const properties = {
     secret: true,
     absent: "the owner of the first organization",
   }),
+  TASKMASTER_FLAGS: list(Type.String({ pattern: `^(${flagNames.join("|")})=(on|off)$` }), {
+    description: "Features switched on or off by hand, whatever the file or flagd says.",
+    form: `flags with =on or =off, separated by commas; the flags are ${flagNames.join(", ")}`,
+    absent: "none",
+  }),
+  TASKMASTER_FLAGS_FILE: text({
+    description: "A file with feature flags in flagd's form; read anew whenever it changes.",
+    minLength: 1,
+  }),
+  TASKMASTER_FLAGD: text({
+    description: "The flagd whose sync service says which features are on, instead of a file.",
+    form: "a host and a port, such as flagd:8015",
+    pattern: "^([A-Za-z0-9.-]+|\\[[0-9A-Fa-f:.]+\\]):\\d{1,5}$",
+  }),
 } satisfies TProperties;
 
 const Environment = Type.Object(
@@ -324,6 +349,7 @@ export function loadConfig(env: Record<string, string | undefined>, options: Loa
   const key = sessionKey(values, faults, options.session ?? true);
   const oidc = oidcOf(values, faults);
   const backup = backupOf(values, faults);
+  const flags = flagsOf(values, faults);
   if (faults.length > 0) throw new ConfigError(faults);
 
   const common = {
@@ -357,6 +383,7 @@ export function loadConfig(env: Record<string, string | undefined>, options: Loa
       mode: settled(values, "TASKMASTER_MCP_MODE") as McpConfig["mode"],
       token: values.TASKMASTER_MCP_TOKEN ?? null,
     },
+    flags,
     given,
   });
 }
@@ -578,6 +605,30 @@ function backupOf(values: Values, faults: string[]): BackupConfig {
     scratchDirectory: values.TASKMASTER_BACKUP_SCRATCH_DIRECTORY ?? null,
     drillUrl: values.TASKMASTER_BACKUP_DRILL_DATABASE_URL ?? null,
   };
+}
+
+function flagsOf(values: Values, faults: string[]): FlagConfig {
+  const given = values.TASKMASTER_FLAGS;
+  // What is no list here was found wrong already.
+  const settings = (Array.isArray(given) ? given : []).map((setting) => {
+    const [flag, state] = setting.split("=");
+    return { flag: flag as FlagName, on: state === "on" };
+  });
+  const twice = settings.find(({ flag }, i) => settings.findIndex((one) => one.flag === flag) !== i);
+  if (twice !== undefined) faults.push(`TASKMASTER_FLAGS says ${twice.flag} twice; say it once.`);
+  const file = values.TASKMASTER_FLAGS_FILE ?? null;
+  const flagd = values.TASKMASTER_FLAGD ?? null;
+  if (file !== null && flagd !== null) {
+    faults.push("TASKMASTER_FLAGS_FILE and TASKMASTER_FLAGD are both set; set only one of them.");
+  }
+  return { settings, file, flagd: flagd === null ? null : hostAndPort(flagd, faults) };
+}
+
+function hostAndPort(text: string, faults: string[]): { host: string; port: number } {
+  const at = text.lastIndexOf(":");
+  const port = Number(text.slice(at + 1));
+  if (port > 65_535) faults.push(`TASKMASTER_FLAGD names the port ${port}, but ports end at 65535.`);
+  return { host: text.slice(0, at), port };
 }
 
 function trustProxyOf(value: string): boolean | string[] {

@@ -5,6 +5,7 @@ import { createClaims } from "./claims/service.ts";
 import { createComments } from "./comments/service.ts";
 import { createDependencies } from "./dependencies/service.ts";
 import { createEvents } from "./events/service.ts";
+import { createFeatureFlags, type Flags, noFlagSource } from "./flags/service.ts";
 import { createGraphs } from "./graph/service.ts";
 import { createImportExport } from "./import-export/service.ts";
 import type { Core } from "./index.ts";
@@ -18,8 +19,12 @@ import { createTasks } from "./tasks/service.ts";
 import { createTokens } from "./tokens/service.ts";
 
 /** All use cases over one storage. `secret` is the server's own, of at least 32 bytes. */
-export async function createCore(storage: Storage, secret: string): Promise<Core> {
-  const services = { storage, sealer: await createSealer(secret) };
+export async function createCore(
+  storage: Storage,
+  secret: string,
+  { flags = noFlagSource }: { flags?: Flags } = {},
+): Promise<Core> {
+  const services = { storage, sealer: await createSealer(secret), flags };
   return {
     access: createAccess(services),
     organizations: createOrganizations(services),
@@ -36,6 +41,7 @@ export async function createCore(storage: Storage, secret: string): Promise<Core
     comments: createComments(services),
     events: createEvents(services),
     importExport: createImportExport(services),
+    flags: createFeatureFlags(services),
     check: () => storage.check(),
   };
 }

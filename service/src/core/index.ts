@@ -5,6 +5,7 @@ import type { Claims } from "./claims/service.ts";
 import type { Comments } from "./comments/service.ts";
 import type { Dependencies } from "./dependencies/service.ts";
 import type { Events } from "./events/service.ts";
+import type { FeatureFlags } from "./flags/service.ts";
 import type { Graphs } from "./graph/service.ts";
 import type { ImportExport } from "./import-export/service.ts";
 import type { Memberships } from "./memberships/service.ts";
@@ -32,6 +33,7 @@ export interface Core {
   comments: Comments;
   events: Events;
   importExport: ImportExport;
+  flags: FeatureFlags;
   /** Whether the storage answers and has the schema that the program needs. */
   check(): Promise<StorageCheck>;
 }
@@ -45,6 +47,7 @@ export { type Context, type Role, roles, scopes } from "./context.ts";
 export * from "./dependencies/schema.ts";
 export { AppError, type ErrorCode, type InputError } from "./errors.ts";
 export * from "./events/schema.ts";
+export * from "./flags/schema.ts";
 export * from "./graph/schema.ts";
 export * from "./import-export/schema.ts";
 export * from "./memberships/schema.ts";

@@ -18,6 +18,7 @@ import { claimRoutes } from "./routes/claims.ts";
 import { commentRoutes } from "./routes/comments.ts";
 import { dependencyRoutes } from "./routes/dependencies.ts";
 import { eventRoutes } from "./routes/events.ts";
+import { flagRoutes } from "./routes/flags.ts";
 import { graphRoutes } from "./routes/graphs.ts";
 import { importExportRoutes } from "./routes/import-export.ts";
 import { membershipRoutes } from "./routes/memberships.ts";
@@ -123,6 +124,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
       await api.register(commentRoutes, edge);
       await api.register(importExportRoutes, { ...edge, limitBytes: config.importLimitBytes });
       await api.register(eventRoutes, edge);
+      await api.register(flagRoutes, edge);
     },
     { prefix },
   );

@@ -91,6 +91,7 @@ const fresh = () => `n${++unique}`;
 /** How to ask each route for something that it grants. A route without an entry here fails the tests. */
 export const cases: Record<string, RouteCase> = {
   "GET /me": { url: () => `${api}/me`, ok: 200, own: true },
+  "GET /flags": { url: () => `${api}/flags`, ok: 200, own: true },
   "GET /organizations": { url: () => `${api}/organizations`, ok: 200, own: true },
   "POST /organizations": {
     permission: "organization:create",

@@ -5,6 +5,7 @@ import { type Config, loadConfig, type SessionKey } from "../../../src/config.ts
 import { newId } from "../../../src/core/ids.ts";
 import { type Context, type Core, type Role, scopes } from "../../../src/core/index.ts";
 import type { Storage } from "../../../src/core/storage.ts";
+import { openFlags } from "../../../src/flags/open.ts";
 import { createLog, type Logger } from "../../../src/log.ts";
 import { buildMcpEdge } from "../../../src/mcp/http.ts";
 import { buildApp } from "../../../src/rest/app.ts";
@@ -49,8 +50,10 @@ const secret = "a secret for tests, of thirty-two bytes or more";
 export const testKey: SessionKey = { algorithm: "HS256", secret };
 
 export async function openTestApp(env: Record<string, string> = {}): Promise<TestApp> {
-  const test = await openTestCore();
   const lines: string[] = [];
+  const log = createLog({ logLevel: "info" }, { write: (line) => void lines.push(line) });
+  const { flags, close: closeFlags } = await openFlags(loadConfig(env, { session: false }).flags, log);
+  const test = await openTestCore({ flags });
   const configOf = (more: Record<string, string>) =>
     loadConfig({
       DATABASE_URL: test.connectionString,
@@ -60,7 +63,6 @@ export async function openTestApp(env: Record<string, string> = {}): Promise<Tes
       ...more,
     });
   const config = configOf({});
-  const log = createLog({ logLevel: "info" }, { write: (line) => void lines.push(line) });
   const lifecycle = { draining: false, obstacle: null };
   const build = (used: Config, sessionKey: SessionKey, logger: Logger = log) => {
     const common = { core: test.core, config: used, log: logger, version: "0.0.0" };
@@ -90,6 +92,7 @@ export async function openTestApp(env: Record<string, string> = {}): Promise<Tes
       callApp<T>(app, method, url, { token, ...call }),
     async close() {
       for (const one of [app, ...others]) await one.close();
+      await closeFlags();
       await test.close();
     },
   };
