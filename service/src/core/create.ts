@@ -9,6 +9,7 @@ import { createFeatureFlags, type Flags, noFlagSource } from "./flags/service.ts
 import { createGraphs } from "./graph/service.ts";
 import { createImportExport } from "./import-export/service.ts";
 import type { Core } from "./index.ts";
+import { createLinks } from "./links/service.ts";
 import { createMemberships } from "./memberships/service.ts";
 import { createOrganizations } from "./organizations/service.ts";
 import { createProjects } from "./projects/service.ts";
@@ -39,6 +40,7 @@ export async function createCore(
     claims: createClaims(services),
     attempts: createAttempts(services),
     comments: createComments(services),
+    links: createLinks(services),
     events: createEvents(services),
     importExport: createImportExport(services),
     flags: createFeatureFlags(services),

@@ -7,6 +7,8 @@ import type { DependencyProblem, TaskSummary } from "./dependencies/schema.ts";
 import type { AuditEntry, Event, EventType } from "./events/schema.ts";
 import type { ImportRun } from "./import-export/schema.ts";
 import type { MemberSource, ProjectSource, TagSource } from "./import-export/source.ts";
+import type { Link } from "./links/schema.ts";
+import type { Target } from "./links/url.ts";
 import type { Membership } from "./memberships/schema.ts";
 import type { Organization } from "./organizations/schema.ts";
 import type { Keyset } from "./page.ts";
@@ -60,6 +62,7 @@ export interface Repositories {
   claims: ClaimStore;
   attempts: AttemptStore;
   comments: CommentStore;
+  links: LinkStore;
   events: EventStore;
   importRuns: ImportRunStore;
 }
@@ -488,6 +491,18 @@ export interface CommentStore {
   insert(input: { id: string; taskId: string; author: Actor; body: string }): Promise<Comment>;
   update(id: string, body: string, version: number): Promise<Comment | undefined>;
   delete(id: string, version: number): Promise<boolean>;
+}
+
+export interface LinkRecord extends Link {
+  projectId: string;
+}
+
+export interface LinkStore {
+  /** Of a task, or to one address in its canonical form; oldest first; keyset [id]. */
+  list(of: { taskId: string } | { url: string }, keyset: Keyset): Promise<LinkRecord[]>;
+  find(id: string): Promise<LinkRecord | undefined>;
+  insert(input: Target & { id: string; taskId: string; title: string | null }): Promise<LinkRecord>;
+  delete(id: string): Promise<boolean>;
 }
 
 // ---- log

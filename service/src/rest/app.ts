@@ -21,6 +21,7 @@ import { eventRoutes } from "./routes/events.ts";
 import { flagRoutes } from "./routes/flags.ts";
 import { graphRoutes } from "./routes/graphs.ts";
 import { importExportRoutes } from "./routes/import-export.ts";
+import { linkRoutes } from "./routes/links.ts";
 import { membershipRoutes } from "./routes/memberships.ts";
 import { organizationRoutes } from "./routes/organizations.ts";
 import { projectRoutes } from "./routes/projects.ts";
@@ -122,6 +123,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
       await api.register(graphRoutes, edge);
       await api.register(claimRoutes, edge);
       await api.register(commentRoutes, edge);
+      await api.register(linkRoutes, edge);
       await api.register(importExportRoutes, { ...edge, limitBytes: config.importLimitBytes });
       await api.register(eventRoutes, edge);
       await api.register(flagRoutes, edge);

@@ -1257,6 +1257,13 @@ export function storageContract(open: () => Promise<TestStorage>): void {
       author: world.owner,
       body: "secret",
     });
+    const target = {
+      url: "https://github.com/a/b/issues/1",
+      provider: "github",
+      kind: "issue",
+      key: "a/b#1",
+    } as const;
+    const link = await reader.links.insert({ ...target, id: newId(), taskId: task.id, title: null });
     const live = await claim(task);
     const run = { id: newId(), projectId: world.projectId, actorId: world.owner.id, mode: "strict" as const };
     await reader.importRuns.insert({ ...run, sha256: "", report: {} });
@@ -1298,6 +1305,7 @@ export function storageContract(open: () => Promise<TestStorage>): void {
         tx.claims.findForeign(world.tagId, newId()),
         tx.comments.find(comment.id),
         tx.comments.update(comment.id, "x", 1),
+        tx.links.find(link.id),
         tx.dependencies.path(world.tagId, subtask.id, task.id),
         tx.idempotency.reserve(actorId, "hash", "mine"),
       ]);
@@ -1336,6 +1344,8 @@ export function storageContract(open: () => Promise<TestStorage>): void {
         tx.claims.liveAround(task.id),
         tx.attempts.list(task.id, keyset),
         tx.comments.list(task.id, keyset),
+        tx.links.list({ taskId: task.id }, keyset),
+        tx.links.list({ url: target.url }, keyset),
         tx.events.list(world.projectId, 0, 9),
         tx.events.audit({ taskId: task.id }, keyset),
         tx.events.since(task.id, new Date(0)),
@@ -1352,6 +1362,7 @@ export function storageContract(open: () => Promise<TestStorage>): void {
         tx.dependencies.delete(subtask.id, task.id),
         tx.claims.lockFamily(task.id, true),
         tx.comments.delete(comment.id, 1),
+        tx.links.delete(link.id),
       ]);
       expect(refused).toEqual(refused.map(() => false));
       await tx.projects.lock(world.projectId);
@@ -1404,6 +1415,7 @@ export function storageContract(open: () => Promise<TestStorage>): void {
       theirs.claims.end(live.id, "released"),
       theirs.attempts.insert({ id: newId(), claim: live, outcome: "completed", note: "" }),
       theirs.comments.insert({ id: newId(), taskId: task.id, author: world.owner, body: "x" }),
+      theirs.links.insert({ ...target, id: newId(), taskId: task.id, title: null }),
       theirs.importRuns.insert({ ...run, id: newId(), sha256: "", report: {} }),
     ];
     const codes = await Promise.all(refusals.map(codeOf));
@@ -1426,6 +1438,7 @@ async function everything(reader: Repositories, world: World): Promise<unknown> 
     reader.dependencies.listAll(world.tagId),
     reader.claims.list(world.tagId, all).then((claims) => claims.map(({ id, expiresAt }) => [id, expiresAt])),
     ...tasks.map(({ id }) => reader.comments.list(id, all)),
+    ...tasks.map(({ id }) => reader.links.list({ taskId: id }, all)),
     reader.events.list(world.projectId, 0, 1_000),
     reader.importRuns.list(world.projectId, all),
   ]);

@@ -38,6 +38,8 @@ export const eventTypes = [
   "comment.created",
   "comment.updated",
   "comment.deleted",
+  "link.added",
+  "link.removed",
 ] as const;
 export type EventType = (typeof eventTypes)[number];
 

@@ -8,6 +8,7 @@ import { createEventStore } from "./events.ts";
 import { createIdempotencyStore } from "./idempotency.ts";
 import { createOrganization } from "./identity.ts";
 import { createImportRunStore } from "./import-runs.ts";
+import { createLinkStore } from "./links.ts";
 import { createMembershipStore } from "./memberships.ts";
 import { createOrganizationStore } from "./organizations.ts";
 import { createProjectStore } from "./projects.ts";
@@ -29,6 +30,7 @@ export function createRepositories(db: Db, organizationId: string): Repositories
     claims: createClaimStore(db, organizationId),
     attempts: createAttemptStore(db, organizationId),
     comments: createCommentStore(db, organizationId),
+    links: createLinkStore(db, organizationId),
     events: createEventStore(db, organizationId),
     importRuns: createImportRunStore(db, organizationId),
   };

@@ -177,6 +177,19 @@ it.each<[string, () => Promise<unknown>, () => Promise<unknown>]>([
       ];
     },
   ],
+  [
+    "link a task, to the same twice, and to nothing",
+    async () => [
+      await overRest("POST", "/tasks/REST:master:1/links", { url: "https://github.com/acme/web/pull/1" }),
+      await overRest("POST", "/tasks/REST:master:1/links", { url: "https://github.com/acme/web/pull/1#x" }),
+      await overRest("POST", "/tasks/REST:master:1/links", { url: "https://github.com/acme" }),
+    ],
+    async () => [
+      await overMcp("add_link", { id: "1", url: "https://github.com/acme/web/pull/1" }),
+      await overMcp("add_link", { id: "1", url: "https://github.com/acme/web/pull/1#x" }),
+      await overMcp("add_link", { id: "1", url: "https://github.com/acme" }),
+    ],
+  ],
 ])("REST and MCP: %s", async (_what, rest, mcp) => {
   expect(comparable(await mcp())).toEqual(comparable(await rest()));
   expect(await stateOf("MCP")).toEqual(await stateOf("REST"));

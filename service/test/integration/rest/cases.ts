@@ -13,6 +13,7 @@ export interface World {
   other: Task;
   subtask: Task;
   comment: string;
+  link: string;
   agent: string;
   membership: string;
   accessToken: string;
@@ -20,6 +21,7 @@ export interface World {
   fence: number;
 }
 
+const linked = "https://github.com/acme/web/issues/12";
 let count = 0;
 
 /** `actor` writes the comment and holds the claim and the token where it may; otherwise the owner does. */
@@ -38,6 +40,7 @@ export async function buildWorld(core: Core, owner: Context, actor: Context = ow
   const subtask = await core.tasks.createSubtask(owner, task.id, { title: "part" });
   const worker = may(["owner", "admin", "member", "agent"]);
   const comment = await core.comments.create(worker, task.id, { body: "said" });
+  const link = await core.links.add(worker, task.id, { url: linked });
   const claim = await core.claims.claim(worker, third.id, {});
   const agent = await core.agents.create(owner, { name: `agent ${count}` });
   const membership = await core.memberships.create(owner, {
@@ -61,6 +64,7 @@ export async function buildWorld(core: Core, owner: Context, actor: Context = ow
     other,
     subtask: await core.tasks.get(owner, subtask.id),
     comment: comment.id,
+    link: link.id,
     agent: agent.id,
     membership: membership.id,
     accessToken: accessToken.id,
@@ -292,6 +296,29 @@ export const cases: Record<string, RouteCase> = {
   "DELETE /tasks/:id/dependencies/:other": {
     permission: "task:write",
     url: (w) => taskUrl(w, `/dependencies/${encodeURIComponent(`${w.project}:${w.tag}:3`)}`),
+    ok: 204,
+  },
+  "GET /links": {
+    permission: "project:read",
+    url: () => `${api}/links?url=${encodeURIComponent(linked)}`,
+    ok: 200,
+    own: true,
+  },
+  "GET /tasks/:id/links": { permission: "project:read", url: (w) => taskUrl(w, "/links"), ok: 200 },
+  "POST /tasks/:id/links": {
+    permission: "task:write",
+    url: (w) => taskUrl(w, "/links"),
+    body: () => ({ url: "https://github.com/acme/web/pull/13" }),
+    ok: 201,
+  },
+  "GET /tasks/:id/links/:link": {
+    permission: "project:read",
+    url: (w) => taskUrl(w, `/links/${w.link}`),
+    ok: 200,
+  },
+  "DELETE /tasks/:id/links/:link": {
+    permission: "task:write",
+    url: (w) => taskUrl(w, `/links/${w.link}`),
     ok: 204,
   },
   "GET /projects/:key/tags/:tag/validate": {

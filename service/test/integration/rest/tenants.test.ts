@@ -135,7 +135,14 @@ describe.each([...roles])("as %s", (role) => {
         expect([name, answer.status]).toEqual([name, expectedForStranger(name, role)]);
       // An id that the stranger itself sent may come back in the sentence that there is no such thing.
       const sent = `${route.url(world)} ${JSON.stringify(route.body?.(world))}`;
-      const marks = [test.owner.organizationId, world.task.id, world.comment, world.claim, world.accessToken];
+      const marks = [
+        test.owner.organizationId,
+        world.task.id,
+        world.comment,
+        world.link,
+        world.claim,
+        world.accessToken,
+      ];
       for (const mark of marks.filter((one) => !sent.includes(one))) {
         expect(`${name} ${answer.text}`).not.toContain(mark);
       }
