@@ -13,6 +13,7 @@ import { createLinks } from "./links/service.ts";
 import { createMemberships } from "./memberships/service.ts";
 import { createOrganizations } from "./organizations/service.ts";
 import { createProjects } from "./projects/service.ts";
+import { createReceivers } from "./receivers/service.ts";
 import { createSealer } from "./secrets.ts";
 import type { Storage } from "./storage.ts";
 import { createTags } from "./tags/service.ts";
@@ -41,6 +42,7 @@ export async function createCore(
     attempts: createAttempts(services),
     comments: createComments(services),
     links: createLinks(services),
+    receivers: createReceivers(services),
     events: createEvents(services),
     importExport: createImportExport(services),
     flags: createFeatureFlags(services),

@@ -13,6 +13,7 @@ import type { Membership } from "./memberships/schema.ts";
 import type { Organization } from "./organizations/schema.ts";
 import type { Keyset } from "./page.ts";
 import type { Project } from "./projects/schema.ts";
+import type { Receiver, Statuses } from "./receivers/schema.ts";
 import type { JsonObject, Priority, Status } from "./schema.ts";
 import type { Tag } from "./tags/schema.ts";
 import type { Complexity, Task } from "./tasks/schema.ts";
@@ -63,6 +64,7 @@ export interface Repositories {
   attempts: AttemptStore;
   comments: CommentStore;
   links: LinkStore;
+  receivers: ReceiverStore;
   events: EventStore;
   importRuns: ImportRunStore;
 }
@@ -95,6 +97,16 @@ export interface TokenOwner extends Principal {
   expired: boolean;
 }
 
+/** A receiver as whoever speaks to it is checked by. */
+export interface ReceiverOwner {
+  id: string;
+  organizationId: string;
+  name: string;
+  statuses: Statuses;
+  /** Sealed; those that are good now, by the database's clock. */
+  secrets: string[];
+}
+
 export interface UserIdentity {
   id: string;
   email: string;
@@ -119,6 +131,8 @@ export interface IdentityStore {
     owner: { membershipId: string; userId: string; email: string; name: string };
     event: NewEvent;
   }): Promise<{ organization: Organization; principal: Principal }>;
+  /** By its id alone, whatever its organization. */
+  findReceiver(id: string): Promise<ReceiverOwner | undefined>;
   countOrganizations(): Promise<number>;
   /** The owner membership made first in the oldest organization: whom an operator's own commands act as. */
   firstOwner(): Promise<(Principal & { organization: Organization }) | undefined>;
@@ -495,6 +509,16 @@ export interface CommentStore {
 
 export interface LinkRecord extends Link {
   projectId: string;
+  told: LinkTold | null;
+}
+
+/** What its tracker told last of a link's target. */
+export interface LinkTold {
+  /** When it happened there; RFC 3339, UTC. */
+  at: string;
+  delivery: string;
+  /** SHA-256 of what was told, in hex. */
+  digest: string;
 }
 
 export interface LinkStore {
@@ -502,7 +526,23 @@ export interface LinkStore {
   list(of: { taskId: string } | { url: string }, keyset: Keyset): Promise<LinkRecord[]>;
   find(id: string): Promise<LinkRecord | undefined>;
   insert(input: Target & { id: string; taskId: string; title: string | null }): Promise<LinkRecord>;
+  tell(id: string, told: LinkTold): Promise<void>;
   delete(id: string): Promise<boolean>;
+}
+
+export interface ReceiverStore {
+  list(keyset: Keyset): Promise<Receiver[]>;
+  find(id: string): Promise<Receiver | undefined>;
+  /** The secret is sealed. */
+  insert(input: { id: string; name: string; statuses: Statuses; secret: string }): Promise<Receiver>;
+  update(
+    id: string,
+    values: { name: string; statuses: Statuses },
+    version: number,
+  ): Promise<Receiver | undefined>;
+  /** The secret of now stays good for so many hours. */
+  rotate(id: string, secret: string, overlapHours: number): Promise<Receiver | undefined>;
+  delete(id: string, version: number): Promise<boolean>;
 }
 
 // ---- log

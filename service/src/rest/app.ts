@@ -19,12 +19,14 @@ import { commentRoutes } from "./routes/comments.ts";
 import { dependencyRoutes } from "./routes/dependencies.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { flagRoutes } from "./routes/flags.ts";
+import { githubRoutes } from "./routes/github.ts";
 import { graphRoutes } from "./routes/graphs.ts";
 import { importExportRoutes } from "./routes/import-export.ts";
 import { linkRoutes } from "./routes/links.ts";
 import { membershipRoutes } from "./routes/memberships.ts";
 import { organizationRoutes } from "./routes/organizations.ts";
 import { projectRoutes } from "./routes/projects.ts";
+import { receiverRoutes } from "./routes/receivers.ts";
 import { sessionRoutes } from "./routes/sessions.ts";
 import { tagRoutes } from "./routes/tags.ts";
 import { taskRoutes } from "./routes/tasks.ts";
@@ -93,11 +95,12 @@ export async function buildApp(options: AppOptions): Promise<App> {
   addHealth(app, core, lifecycle);
 
   const guard = new FloodGuard();
+  // On a schema that it does not know, a request would fail in the middle, or write what no release understands.
+  const waitForSchema = async () => {
+    if (lifecycle.obstacle !== null) throw new AppError("unavailable", lifecycle.obstacle);
+  };
   const guardRoutes = async (scope: App) => {
-    // On a schema that it does not know, a request would fail in the middle, or write what no release understands.
-    scope.addHook("onRequest", async () => {
-      if (lifecycle.obstacle !== null) throw new AppError("unavailable", lifecycle.obstacle);
-    });
+    scope.addHook("onRequest", waitForSchema);
     await addAuthentication(scope, {
       core,
       sessionKey: options.sessionKey,
@@ -124,9 +127,19 @@ export async function buildApp(options: AppOptions): Promise<App> {
       await api.register(claimRoutes, edge);
       await api.register(commentRoutes, edge);
       await api.register(linkRoutes, edge);
+      await api.register(receiverRoutes, edge);
       await api.register(importExportRoutes, { ...edge, limitBytes: config.importLimitBytes });
       await api.register(eventRoutes, edge);
       await api.register(flagRoutes, edge);
+    },
+    { prefix },
+  );
+  // Without a token: what comes in there is signed.
+  await app.register(
+    async (open: App) => {
+      open.addHook("onRequest", waitForSchema);
+      open.addHook("onRequest", limit);
+      await open.register(githubRoutes, { core });
     },
     { prefix },
   );

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { AppError, type ErrorCode } from "../../src/core/errors.ts";
 import { newId } from "../../src/core/ids.ts";
+import { defaultStatuses } from "../../src/core/receivers/schema.ts";
 import type { CandidateQuery, Repositories, Storage, TaskRecord } from "../../src/core/storage.ts";
 import type { TestStorage } from "./storage.ts";
 import { createGate, createWorld, isWaiting, newEvent, taskInsert, type World } from "./world.ts";
@@ -1264,6 +1265,8 @@ export function storageContract(open: () => Promise<TestStorage>): void {
       key: "a/b#1",
     } as const;
     const link = await reader.links.insert({ ...target, id: newId(), taskId: task.id, title: null });
+    const statuses = defaultStatuses;
+    const receiver = await reader.receivers.insert({ id: newId(), name: "r", statuses, secret: "sealed" });
     const live = await claim(task);
     const run = { id: newId(), projectId: world.projectId, actorId: world.owner.id, mode: "strict" as const };
     await reader.importRuns.insert({ ...run, sha256: "", report: {} });
@@ -1306,6 +1309,10 @@ export function storageContract(open: () => Promise<TestStorage>): void {
         tx.comments.find(comment.id),
         tx.comments.update(comment.id, "x", 1),
         tx.links.find(link.id),
+        tx.links.tell(link.id, { at: "2026-01-01T00:00:00.000Z", delivery: "d", digest: "d" }),
+        tx.receivers.find(receiver.id),
+        tx.receivers.update(receiver.id, { name: "x", statuses }, 1),
+        tx.receivers.rotate(receiver.id, "x", 1),
         tx.dependencies.path(world.tagId, subtask.id, task.id),
         tx.idempotency.reserve(actorId, "hash", "mine"),
       ]);
@@ -1345,6 +1352,7 @@ export function storageContract(open: () => Promise<TestStorage>): void {
         tx.attempts.list(task.id, keyset),
         tx.comments.list(task.id, keyset),
         tx.links.list({ taskId: task.id }, keyset),
+        tx.receivers.list(keyset),
         tx.links.list({ url: target.url }, keyset),
         tx.events.list(world.projectId, 0, 9),
         tx.events.audit({ taskId: task.id }, keyset),
@@ -1363,6 +1371,7 @@ export function storageContract(open: () => Promise<TestStorage>): void {
         tx.claims.lockFamily(task.id, true),
         tx.comments.delete(comment.id, 1),
         tx.links.delete(link.id),
+        tx.receivers.delete(receiver.id, 1),
       ]);
       expect(refused).toEqual(refused.map(() => false));
       await tx.projects.lock(world.projectId);
@@ -1431,6 +1440,7 @@ async function everything(reader: Repositories, world: World): Promise<unknown> 
     reader.organizations.get(),
     reader.memberships.list(all),
     reader.agents.list(all),
+    reader.receivers.list(all),
     reader.tokens.list(all),
     reader.projects.list(all),
     reader.tags.list(world.projectId),

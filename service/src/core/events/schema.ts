@@ -40,6 +40,10 @@ export const eventTypes = [
   "comment.deleted",
   "link.added",
   "link.removed",
+  "receiver.created",
+  "receiver.updated",
+  "receiver.rotated",
+  "receiver.deleted",
 ] as const;
 export type EventType = (typeof eventTypes)[number];
 

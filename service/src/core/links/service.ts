@@ -115,6 +115,6 @@ function toldOf({ id, url, provider, kind, key, title }: LinkRecord) {
   return { link: id, url, provider, kind, key, title };
 }
 
-function toLink({ projectId: _, ...link }: LinkRecord): Link {
+function toLink({ projectId: _p, told: _t, ...link }: LinkRecord): Link {
   return link;
 }

@@ -53,6 +53,8 @@ const places: Record<string, Place> = {
     address: "/tasks/{id}/links/{link}",
     parameters: { id: "$response.body#/task", link: "$response.body#/id" },
   },
+  Receiver: { address: "/receivers/{id}", parameters: byId },
+  IssuedReceiver: { address: "/receivers/{id}", parameters: byId },
   Comment: { address: "/comments/{id}", parameters: byId },
 };
 

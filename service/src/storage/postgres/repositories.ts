@@ -12,6 +12,7 @@ import { createLinkStore } from "./links.ts";
 import { createMembershipStore } from "./memberships.ts";
 import { createOrganizationStore } from "./organizations.ts";
 import { createProjectStore } from "./projects.ts";
+import { createReceiverStore } from "./receivers.ts";
 import { type Db, iso, only, sql } from "./sql.ts";
 import { createTagStore } from "./tags.ts";
 import { createTaskStore } from "./tasks.ts";
@@ -31,6 +32,7 @@ export function createRepositories(db: Db, organizationId: string): Repositories
     attempts: createAttemptStore(db, organizationId),
     comments: createCommentStore(db, organizationId),
     links: createLinkStore(db, organizationId),
+    receivers: createReceiverStore(db, organizationId),
     events: createEventStore(db, organizationId),
     importRuns: createImportRunStore(db, organizationId),
   };

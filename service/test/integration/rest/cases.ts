@@ -1,4 +1,5 @@
-import type { Context, Core, Task } from "../../../src/core/index.ts";
+import { createHmac } from "node:crypto";
+import type { Context, Core, IssuedReceiver, Task } from "../../../src/core/index.ts";
 import type { Permission } from "../../../src/core/policy.ts";
 import { api } from "./harness.ts";
 
@@ -14,6 +15,7 @@ export interface World {
   subtask: Task;
   comment: string;
   link: string;
+  receiver: IssuedReceiver;
   agent: string;
   membership: string;
   accessToken: string;
@@ -42,6 +44,7 @@ export async function buildWorld(core: Core, owner: Context, actor: Context = ow
   const comment = await core.comments.create(worker, task.id, { body: "said" });
   const link = await core.links.add(worker, task.id, { url: linked });
   const claim = await core.claims.claim(worker, third.id, {});
+  const receiver = await core.receivers.create(owner, { name: `receiver ${count}` });
   const agent = await core.agents.create(owner, { name: `agent ${count}` });
   const membership = await core.memberships.create(owner, {
     email: `w${count}@example.com`,
@@ -65,6 +68,7 @@ export async function buildWorld(core: Core, owner: Context, actor: Context = ow
     subtask: await core.tasks.get(owner, subtask.id),
     comment: comment.id,
     link: link.id,
+    receiver,
     agent: agent.id,
     membership: membership.id,
     accessToken: accessToken.id,
@@ -81,6 +85,8 @@ export interface RouteCase {
   headers?(w: World): Record<string, string>;
   /** The status of the good answer. */
   ok: number;
+  /** Whether it is open to whoever has another credential than a token. */
+  open?: true;
   /** Whether the address names nothing of the tenant's, so that a stranger's request is about its own. */
   own?: true;
 }
@@ -320,6 +326,49 @@ export const cases: Record<string, RouteCase> = {
     permission: "task:write",
     url: (w) => taskUrl(w, `/links/${w.link}`),
     ok: 204,
+  },
+  "GET /receivers": { permission: "receiver:write", url: () => `${api}/receivers`, ok: 200, own: true },
+  "POST /receivers": {
+    permission: "receiver:write",
+    url: () => `${api}/receivers`,
+    body: () => ({ name: fresh() }),
+    ok: 201,
+    own: true,
+  },
+  "GET /receivers/:id": {
+    permission: "receiver:write",
+    url: (w) => `${api}/receivers/${w.receiver.id}`,
+    ok: 200,
+  },
+  "PATCH /receivers/:id": {
+    permission: "receiver:write",
+    url: (w) => `${api}/receivers/${w.receiver.id}`,
+    body: () => ({ statuses: { issueReopened: null } }),
+    headers: () => version(1),
+    ok: 200,
+  },
+  "DELETE /receivers/:id": {
+    permission: "receiver:write",
+    url: (w) => `${api}/receivers/${w.receiver.id}`,
+    headers: () => version(1),
+    ok: 204,
+  },
+  "POST /receivers/:id/rotate": {
+    permission: "receiver:write",
+    url: (w) => `${api}/receivers/${w.receiver.id}/rotate`,
+    ok: 200,
+  },
+  "POST /receivers/github/:id": {
+    url: (w) => `${api}/receivers/github/${w.receiver.id}`,
+    body: () => ({}),
+    headers: (w) => ({
+      "x-github-event": "ping",
+      "x-github-delivery": fresh(),
+      "x-hub-signature-256": `sha256=${createHmac("sha256", w.receiver.secret).update("{}").digest("hex")}`,
+    }),
+    ok: 204,
+    own: true,
+    open: true,
   },
   "GET /projects/:key/tags/:tag/validate": {
     permission: "project:read",

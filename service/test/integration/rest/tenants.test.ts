@@ -51,7 +51,8 @@ describe("every route", () => {
   });
 
   it("wants a credential", async () => {
-    for (const name of Object.keys(cases)) {
+    for (const [name, { open }] of Object.entries(cases)) {
+      if (open) continue;
       const answer = await ask(name, world, undefined);
       expect([name, answer.status]).toEqual([name, 401]);
       expect(answer.headers["www-authenticate"]).toMatch(/^Bearer/);
@@ -71,6 +72,7 @@ const withheld: Record<Role, Permission[]> = {
     "project:delete",
     "comment:any",
     "claim:any",
+    "receiver:write",
     "audit:read",
   ],
   agent: [
@@ -87,6 +89,7 @@ const withheld: Record<Role, Permission[]> = {
     "comment:any",
     "claim:any",
     "import",
+    "receiver:write",
     "audit:read",
   ],
   viewer: [
@@ -104,6 +107,7 @@ const withheld: Record<Role, Permission[]> = {
     "claim",
     "claim:any",
     "import",
+    "receiver:write",
     "audit:read",
   ],
 };
@@ -140,6 +144,7 @@ describe.each([...roles])("as %s", (role) => {
         world.task.id,
         world.comment,
         world.link,
+        world.receiver.id,
         world.claim,
         world.accessToken,
       ];
