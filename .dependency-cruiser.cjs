@@ -74,6 +74,18 @@ module.exports = {
       to: { path: "^node_modules/@modelcontextprotocol/" },
     },
     {
+      name: "feature-flags-in-flags-only",
+      severity: "error",
+      from: { path: src, pathNot: `${src}flags/` },
+      to: { path: "^node_modules/(@openfeature|@grpc)/" },
+    },
+    {
+      name: "flags-see-core-only",
+      severity: "error",
+      from: { path: `${src}flags/` },
+      to: { path: src, pathNot: `${src}(flags/|core/|(config|log)\\.ts$)` },
+    },
+    {
       name: "only-the-root-sees-everything",
       comment: "compose.ts and bin/ wire the parts; nothing else does.",
       severity: "error",

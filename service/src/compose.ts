@@ -5,6 +5,7 @@ import type { Config, SessionKey } from "./config.ts";
 import { createCore } from "./core/create.ts";
 import type { Core } from "./core/index.ts";
 import type { Storage } from "./core/storage.ts";
+import { openFlags } from "./flags/open.ts";
 import { createOpenAi } from "./language-model/openai.ts";
 import type { Logger } from "./log.ts";
 import { openFile, sidecarOf } from "./storage/file/open.ts";
@@ -15,19 +16,23 @@ export interface Composition {
   sessionKey: SessionKey;
   /** Begins the work that no request asks for; not before the schema is there that it works on. */
   startUpkeep(): void;
-  /** Stops the upkeep, then closes the storage. */
+  /** Stops the upkeep, then closes the flags' source and the storage. */
   close(): Promise<void>;
 }
 
 /** The composition root: from the configuration to the use cases, wired by hand. */
 export async function compose(config: Config, log: Logger): Promise<Composition> {
-  const storage = await openStorage(config);
+  const { flags, close: closeFlags } = await openFlags(config.flags, log);
+  const storage = await openStorage(config).catch(async (error: unknown) => {
+    await closeFlags();
+    throw error;
+  });
   try {
     const sessionKey = config.session.key ?? (await loadSessionSecret(config));
     const core = await createCore(
       storage,
       sessionKey.algorithm === "HS256" ? sessionKey.secret : sessionKey.privateKey,
-      config.languageModel === null ? null : createOpenAi(config.languageModel),
+      { flags, languageModel: config.languageModel === null ? null : createOpenAi(config.languageModel) },
     );
     let stopUpkeep = async () => {};
     return {
@@ -39,10 +44,12 @@ export async function compose(config: Config, log: Logger): Promise<Composition>
       },
       async close() {
         await stopUpkeep();
+        await closeFlags();
         await storage.close();
       },
     };
   } catch (error) {
+    await closeFlags();
     await storage.close();
     throw error;
   }

@@ -1,6 +1,7 @@
 import { createPrivateKey, createPublicKey } from "node:crypto";
 import { type Static, type TProperties, type TSchema, Type } from "typebox";
 import { Compile } from "typebox/compile";
+import { type FlagName, flagNames } from "./core/flags/schema.ts";
 
 /** Signs and checks the sessions that the server itself gives out (RFC 7515). */
 export type SessionKey =
@@ -41,6 +42,15 @@ export interface BackupConfig {
   scratchDirectory: string | null;
   /** The server that drills restore into; null is the database's own. */
   drillUrl: string | null;
+}
+
+/** Where feature flags come from, first to last; what none of them says has its default. */
+export interface FlagConfig {
+  settings: readonly { flag: FlagName; on: boolean }[];
+  /** Definitions in flagd's form; null when there is none. */
+  file: string | null;
+  /** The sync service of a flagd. */
+  flagd: { host: string; port: number } | null;
 }
 
 /** Which tools the MCP edge lists. */
@@ -102,6 +112,7 @@ export interface Config {
   mcp: McpConfig;
   /** Null when there is none, and what needs one is refused. */
   languageModel: LanguageModelConfig | null;
+  flags: FlagConfig;
   /** What was given, for describeConfig. */
   given: Readonly<Record<string, string>>;
 }
@@ -362,6 +373,20 @@ const properties = {
     maximum: 1_000_000,
     default: 8192,
   }),
+  TASKMASTER_FLAGS: list(Type.String({ pattern: `^(${flagNames.join("|")})=(on|off)$` }), {
+    description: "Features switched on or off by hand, whatever the file or flagd says.",
+    form: `flags with =on or =off, separated by commas; the flags are ${flagNames.join(", ")}`,
+    absent: "none",
+  }),
+  TASKMASTER_FLAGS_FILE: text({
+    description: "A file with feature flags in flagd's form; read anew whenever it changes.",
+    minLength: 1,
+  }),
+  TASKMASTER_FLAGD: text({
+    description: "The flagd whose sync service says which features are on, instead of a file.",
+    form: "a host and a port, such as flagd:8015",
+    pattern: "^([A-Za-z0-9.-]+|\\[[0-9A-Fa-f:.]+\\]):\\d{1,5}$",
+  }),
 } satisfies TProperties;
 
 const Environment = Type.Object(
@@ -413,6 +438,7 @@ export function loadConfig(env: Record<string, string | undefined>, options: Loa
   const oidc = oidcOf(values, faults);
   const backup = backupOf(values, faults);
   const languageModel = languageModelOf(values, faults);
+  const flags = flagsOf(values, faults);
   if (faults.length > 0) throw new ConfigError(faults);
 
   const folder = folderOf(values.DATABASE_URL);
@@ -455,6 +481,7 @@ export function loadConfig(env: Record<string, string | undefined>, options: Loa
       token: values.TASKMASTER_MCP_TOKEN ?? null,
     },
     languageModel,
+    flags,
     given,
   });
 }
@@ -700,6 +727,30 @@ function languageModelOf(values: Values, faults: string[]): LanguageModelConfig 
     );
   }
   return null;
+}
+
+function flagsOf(values: Values, faults: string[]): FlagConfig {
+  const given = values.TASKMASTER_FLAGS;
+  // What is no list here was found wrong already.
+  const settings = (Array.isArray(given) ? given : []).map((setting) => {
+    const [flag, state] = setting.split("=");
+    return { flag: flag as FlagName, on: state === "on" };
+  });
+  const twice = settings.find(({ flag }, i) => settings.findIndex((one) => one.flag === flag) !== i);
+  if (twice !== undefined) faults.push(`TASKMASTER_FLAGS says ${twice.flag} twice; say it once.`);
+  const file = values.TASKMASTER_FLAGS_FILE ?? null;
+  const flagd = values.TASKMASTER_FLAGD ?? null;
+  if (file !== null && flagd !== null) {
+    faults.push("TASKMASTER_FLAGS_FILE and TASKMASTER_FLAGD are both set; set only one of them.");
+  }
+  return { settings, file, flagd: flagd === null ? null : hostAndPort(flagd, faults) };
+}
+
+function hostAndPort(text: string, faults: string[]): { host: string; port: number } {
+  const at = text.lastIndexOf(":");
+  const port = Number(text.slice(at + 1));
+  if (port > 65_535) faults.push(`TASKMASTER_FLAGD names the port ${port}, but ports end at 65535.`);
+  return { host: text.slice(0, at), port };
 }
 
 function trustProxyOf(value: string): boolean | string[] {

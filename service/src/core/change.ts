@@ -1,6 +1,7 @@
 import type { Context } from "./context.ts";
 import { AppError } from "./errors.ts";
 import type { EventType } from "./events/schema.ts";
+import type { Flags } from "./flags/service.ts";
 import { isSame } from "./json.ts";
 import type { JsonObject } from "./schema.ts";
 import { type Sealer, sha256 } from "./secrets.ts";
@@ -11,6 +12,7 @@ import { findUnstorable } from "./text.ts";
 export interface Services {
   storage: Storage;
   sealer: Sealer;
+  flags: Flags;
 }
 
 export interface Change {

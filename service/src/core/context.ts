@@ -1,7 +1,7 @@
-/** Who acts. `system` is the server itself, as when it expires a claim. */
+/** Who acts. `system` is the server itself, as when it expires a claim, or hears from another system. */
 export interface Actor {
   kind: "user" | "agent" | "system";
-  /** The user's or agent's id; the nil UUID for the system. */
+  /** The user's or agent's id; for the system the nil UUID, or the id of the receiver that it hears by. */
   id: string;
   name: string;
 }

@@ -5,30 +5,36 @@ import { createClaims } from "./claims/service.ts";
 import { createComments } from "./comments/service.ts";
 import { createDependencies } from "./dependencies/service.ts";
 import { createEvents } from "./events/service.ts";
+import { createFeatureFlags, type Flags, noFlagSource } from "./flags/service.ts";
 import { createGraphs } from "./graph/service.ts";
 import { createImportExport } from "./import-export/service.ts";
 import type { Core } from "./index.ts";
+import { createLinks } from "./links/service.ts";
 import { createMemberships } from "./memberships/service.ts";
 import { createOrganizations } from "./organizations/service.ts";
 import type { LanguageModel } from "./planning/model.ts";
 import { createPlanning } from "./planning/service.ts";
 import { createProjects } from "./projects/service.ts";
+import { createReceivers } from "./receivers/service.ts";
 import { createSealer } from "./secrets.ts";
 import type { Storage } from "./storage.ts";
 import { createTags } from "./tags/service.ts";
 import { createTasks } from "./tasks/service.ts";
 import { createTokens } from "./tokens/service.ts";
 
-/**
- * All use cases over one storage. `secret` is the server's own, of at least 32 bytes. Without a language model, those that
- * need one are refused.
- */
+export interface CoreOptions {
+  /** Without one, what needs a language model is refused. */
+  languageModel?: LanguageModel | null;
+  flags?: Flags;
+}
+
+/** All use cases over one storage. `secret` is the server's own, of at least 32 bytes. */
 export async function createCore(
   storage: Storage,
   secret: string,
-  languageModel: LanguageModel | null = null,
+  { languageModel = null, flags = noFlagSource }: CoreOptions = {},
 ): Promise<Core> {
-  const services = { storage, sealer: await createSealer(secret) };
+  const services = { storage, sealer: await createSealer(secret), flags };
   return {
     access: createAccess(services),
     organizations: createOrganizations(services),
@@ -43,9 +49,12 @@ export async function createCore(
     claims: createClaims(services),
     attempts: createAttempts(services),
     comments: createComments(services),
+    links: createLinks(services),
+    receivers: createReceivers(services),
     events: createEvents(services),
     importExport: createImportExport(services),
     planning: createPlanning(services, languageModel),
+    flags: createFeatureFlags(services),
     check: () => storage.check(),
   };
 }

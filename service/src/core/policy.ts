@@ -23,6 +23,7 @@ export const permissions = {
   claim: "claim",
   "claim:any": "admin",
   import: "write",
+  "receiver:write": "admin",
   "audit:read": "admin",
 } as const satisfies Record<string, Scope>;
 

@@ -5,13 +5,29 @@ export async function sha256(text: string): Promise<string> {
   return hex(new Uint8Array(await crypto.subtle.digest("SHA-256", encoder.encode(text))));
 }
 
+/** 256 random bits, in hex. */
+export function newSecret(): string {
+  return hex(crypto.getRandomValues(new Uint8Array(32)));
+}
+
+/** Whether `signature`, in hex, is the HMAC-SHA-256 of the bytes; compared in constant time. */
+export async function verifyHmac(secret: string, bytes: Uint8Array, signature: string): Promise<boolean> {
+  const algorithm = { name: "HMAC", hash: "SHA-256" };
+  const key = await crypto.subtle.importKey("raw", encoder.encode(secret), algorithm, false, ["verify"]);
+  return crypto.subtle.verify(algorithm, key, unhex(signature), new Uint8Array(bytes));
+}
+
 /** A new token of 256 random bits. Its hash needs no salt or stretching: there is nothing to guess. */
 export function newToken(): string {
-  return `tmp_${hex(crypto.getRandomValues(new Uint8Array(32)))}`;
+  return `tmp_${newSecret()}`;
 }
 
 function hex(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+function unhex(text: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(text.match(/../g) ?? [], (pair) => parseInt(pair, 16));
 }
 
 /** Keeps a text readable to this server only. */
@@ -45,9 +61,7 @@ export async function createSealer(secret: string): Promise<Sealer> {
       return `${hex(iv)}.${hex(data)}`;
     },
     async open(sealed) {
-      const [iv, data] = sealed
-        .split(".")
-        .map((part) => Uint8Array.from(part.match(/../g) ?? [], (h) => parseInt(h, 16)));
+      const [iv, data] = sealed.split(".").map(unhex);
       if (iv === undefined || data === undefined) throw new Error("not a sealed text");
       return new TextDecoder().decode(await crypto.subtle.decrypt({ name: "AES-GCM", iv }, key, data));
     },

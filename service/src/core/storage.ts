@@ -7,10 +7,13 @@ import type { DependencyProblem, TaskSummary } from "./dependencies/schema.ts";
 import type { AuditEntry, Event, EventType } from "./events/schema.ts";
 import type { ImportRun } from "./import-export/schema.ts";
 import type { MemberSource, ProjectSource, TagSource } from "./import-export/source.ts";
+import type { Link } from "./links/schema.ts";
+import type { Target } from "./links/url.ts";
 import type { Membership } from "./memberships/schema.ts";
 import type { Organization } from "./organizations/schema.ts";
 import type { Keyset } from "./page.ts";
 import type { Project } from "./projects/schema.ts";
+import type { Receiver, Statuses } from "./receivers/schema.ts";
 import type { JsonObject, Priority, Status } from "./schema.ts";
 import type { Tag } from "./tags/schema.ts";
 import type { Complexity, Task } from "./tasks/schema.ts";
@@ -67,6 +70,8 @@ export interface Repositories {
   claims: ClaimStore;
   attempts: AttemptStore;
   comments: CommentStore;
+  links: LinkStore;
+  receivers: ReceiverStore;
   events: EventStore;
   importRuns: ImportRunStore;
 }
@@ -97,6 +102,16 @@ export interface TokenOwner extends Principal {
   /** Whether the token is revoked, or expired by the database's clock. */
   revoked: boolean;
   expired: boolean;
+}
+
+/** A receiver as whoever speaks to it is checked by. */
+export interface ReceiverOwner {
+  id: string;
+  organizationId: string;
+  name: string;
+  statuses: Statuses;
+  /** Sealed; those that are good now, by the database's clock. */
+  secrets: string[];
 }
 
 export interface UserIdentity {
@@ -136,6 +151,8 @@ export interface IdentityStore {
     owner: { membershipId: string; userId: string; email: string; name: string };
     event: NewEvent;
   }): Promise<{ organization: Organization; principal: Principal }>;
+  /** By its id alone, whatever its organization. */
+  findReceiver(id: string): Promise<ReceiverOwner | undefined>;
   countOrganizations(): Promise<number>;
   /** The owner membership made first in the oldest organization: whom an operator's own commands act as. */
   firstOwner(): Promise<(Principal & { organization: Organization }) | undefined>;
@@ -507,6 +524,44 @@ export interface CommentStore {
   find(id: string): Promise<CommentRecord | undefined>;
   insert(input: { id: string; taskId: string; author: Actor; body: string }): Promise<Comment>;
   update(id: string, body: string, version: number): Promise<Comment | undefined>;
+  delete(id: string, version: number): Promise<boolean>;
+}
+
+export interface LinkRecord extends Link {
+  projectId: string;
+  told: LinkTold | null;
+}
+
+/** What its tracker told last of a link's target. */
+export interface LinkTold {
+  /** When it happened there; RFC 3339, UTC. */
+  at: string;
+  delivery: string;
+  /** SHA-256 of what was told, in hex. */
+  digest: string;
+}
+
+export interface LinkStore {
+  /** Of a task, or to one address in its canonical form; oldest first; keyset [id]. */
+  list(of: { taskId: string } | { url: string }, keyset: Keyset): Promise<LinkRecord[]>;
+  find(id: string): Promise<LinkRecord | undefined>;
+  insert(input: Target & { id: string; taskId: string; title: string | null }): Promise<LinkRecord>;
+  tell(id: string, told: LinkTold): Promise<void>;
+  delete(id: string): Promise<boolean>;
+}
+
+export interface ReceiverStore {
+  list(keyset: Keyset): Promise<Receiver[]>;
+  find(id: string): Promise<Receiver | undefined>;
+  /** The secret is sealed. */
+  insert(input: { id: string; name: string; statuses: Statuses; secret: string }): Promise<Receiver>;
+  update(
+    id: string,
+    values: { name: string; statuses: Statuses },
+    version: number,
+  ): Promise<Receiver | undefined>;
+  /** The secret of now stays good for so many hours. */
+  rotate(id: string, secret: string, overlapHours: number): Promise<Receiver | undefined>;
   delete(id: string, version: number): Promise<boolean>;
 }
 

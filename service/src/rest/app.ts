@@ -18,12 +18,16 @@ import { commentRoutes } from "./routes/comments.ts";
 import { dependencyRoutes } from "./routes/dependencies.ts";
 import { streamRoutes } from "./routes/event-stream.ts";
 import { eventRoutes } from "./routes/events.ts";
+import { flagRoutes } from "./routes/flags.ts";
+import { githubRoutes } from "./routes/github.ts";
 import { graphRoutes } from "./routes/graphs.ts";
 import { importExportRoutes } from "./routes/import-export.ts";
+import { linkRoutes } from "./routes/links.ts";
 import { membershipRoutes } from "./routes/memberships.ts";
 import { organizationRoutes } from "./routes/organizations.ts";
 import { planningRoutes } from "./routes/planning.ts";
 import { projectRoutes } from "./routes/projects.ts";
+import { receiverRoutes } from "./routes/receivers.ts";
 import { sessionRoutes } from "./routes/sessions.ts";
 import { tagRoutes } from "./routes/tags.ts";
 import { taskRoutes } from "./routes/tasks.ts";
@@ -102,11 +106,12 @@ export async function buildApp(options: AppOptions): Promise<App> {
 
   const guard = new FloodGuard();
   const limit = only === undefined ? await addRateLimit(app, config, log) : async () => {};
+  // On a schema that it does not know, a request would fail in the middle, or write what no release understands.
+  const waitForSchema = async () => {
+    if (lifecycle.obstacle !== null) throw new AppError("unavailable", lifecycle.obstacle);
+  };
   const guardRoutes = async (scope: App) => {
-    // On a schema that it does not know, a request would fail in the middle, or write what no release understands.
-    scope.addHook("onRequest", async () => {
-      if (lifecycle.obstacle !== null) throw new AppError("unavailable", lifecycle.obstacle);
-    });
+    scope.addHook("onRequest", waitForSchema);
     if (only !== undefined) {
       scope.addHook("onRequest", async (request) => {
         request.caller = only;
@@ -139,9 +144,21 @@ export async function buildApp(options: AppOptions): Promise<App> {
       await api.register(graphRoutes, edge);
       await api.register(claimRoutes, edge);
       await api.register(commentRoutes, edge);
+      await api.register(linkRoutes, edge);
+      await api.register(receiverRoutes, edge);
       await api.register(importExportRoutes, { ...edge, limitBytes: config.importLimitBytes });
       await api.register(eventRoutes, edge);
       await api.register(streamRoutes, { ...edge, streams: addStreams(app, config) });
+      await api.register(flagRoutes, edge);
+    },
+    { prefix },
+  );
+  // Without a token: what comes in there is signed.
+  await app.register(
+    async (open: App) => {
+      open.addHook("onRequest", waitForSchema);
+      open.addHook("onRequest", limit);
+      await open.register(githubRoutes, { core });
     },
     { prefix },
   );

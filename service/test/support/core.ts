@@ -1,6 +1,7 @@
 import { createFirstOwner } from "../../src/core/access/bootstrap.ts";
 import type { Context } from "../../src/core/context.ts";
 import { createCore } from "../../src/core/create.ts";
+import { type Flags, noFlagSource } from "../../src/core/flags/service.ts";
 import type { Core, LanguageModel } from "../../src/core/index.ts";
 import type { Storage } from "../../src/core/storage.ts";
 import { openPostgres } from "../../src/storage/postgres/open.ts";
@@ -24,6 +25,7 @@ export async function openTestCore({
   poolSize = 20,
   wrap = (storage: Storage) => storage,
   languageModel = null as LanguageModel | null,
+  flags = noFlagSource as Flags,
 } = {}): Promise<TestCore> {
   const database = await createTestDatabase();
   const real = await openPostgres({
@@ -32,7 +34,7 @@ export async function openTestCore({
     statementTimeoutMs: 20_000,
   });
   const storage = wrap(real);
-  const core = await createCore(storage, testSecret, languageModel);
+  const core = await createCore(storage, testSecret, { languageModel, flags });
   const first = await createFirstOwner(real, { organization: "first", email: "owner@example.com" });
   if (first === undefined) throw new Error("the test database was not empty");
   const owner: Context = { ...(await core.access.fromAccessToken(first.token)), requestId: "test" };

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { AppError, type ErrorCode } from "../../src/core/errors.ts";
 import { newId } from "../../src/core/ids.ts";
+import { defaultStatuses } from "../../src/core/receivers/schema.ts";
 import type { CandidateQuery, Repositories, Storage, TaskRecord } from "../../src/core/storage.ts";
 import type { TestStorage } from "./storage.ts";
 import { createGate, createWorld, isWaiting, newEvent, taskInsert, type World } from "./world.ts";
@@ -1375,6 +1376,15 @@ export function storageContract(open: () => Promise<TestStorage>): void {
       author: world.owner,
       body: "secret",
     });
+    const target = {
+      url: "https://github.com/a/b/issues/1",
+      provider: "github",
+      kind: "issue",
+      key: "a/b#1",
+    } as const;
+    const link = await reader.links.insert({ ...target, id: newId(), taskId: task.id, title: null });
+    const statuses = defaultStatuses;
+    const receiver = await reader.receivers.insert({ id: newId(), name: "r", statuses, secret: "sealed" });
     const live = await claim(task);
     const run = { id: newId(), projectId: world.projectId, actorId: world.owner.id, mode: "strict" as const };
     await reader.importRuns.insert({ ...run, sha256: "", report: {} });
@@ -1416,6 +1426,11 @@ export function storageContract(open: () => Promise<TestStorage>): void {
         tx.claims.findForeign(world.tagId, newId()),
         tx.comments.find(comment.id),
         tx.comments.update(comment.id, "x", 1),
+        tx.links.find(link.id),
+        tx.links.tell(link.id, { at: "2026-01-01T00:00:00.000Z", delivery: "d", digest: "d" }),
+        tx.receivers.find(receiver.id),
+        tx.receivers.update(receiver.id, { name: "x", statuses }, 1),
+        tx.receivers.rotate(receiver.id, "x", 1),
         tx.dependencies.path(world.tagId, subtask.id, task.id),
         tx.idempotency.reserve(actorId, "hash", "mine"),
       ]);
@@ -1454,6 +1469,9 @@ export function storageContract(open: () => Promise<TestStorage>): void {
         tx.claims.liveAround(task.id),
         tx.attempts.list(task.id, keyset),
         tx.comments.list(task.id, keyset),
+        tx.links.list({ taskId: task.id }, keyset),
+        tx.receivers.list(keyset),
+        tx.links.list({ url: target.url }, keyset),
         tx.events.list(world.projectId, 0, 9),
         tx.events.audit({ taskId: task.id }, keyset),
         tx.events.since(task.id, new Date(0)),
@@ -1470,6 +1488,8 @@ export function storageContract(open: () => Promise<TestStorage>): void {
         tx.dependencies.delete(subtask.id, task.id),
         tx.claims.lockFamily(task.id, true),
         tx.comments.delete(comment.id, 1),
+        tx.links.delete(link.id),
+        tx.receivers.delete(receiver.id, 1),
       ]);
       expect(refused).toEqual(refused.map(() => false));
       await tx.projects.lock(world.projectId);
@@ -1522,6 +1542,7 @@ export function storageContract(open: () => Promise<TestStorage>): void {
       theirs.claims.end(live.id, "released"),
       theirs.attempts.insert({ id: newId(), claim: live, outcome: "completed", note: "" }),
       theirs.comments.insert({ id: newId(), taskId: task.id, author: world.owner, body: "x" }),
+      theirs.links.insert({ ...target, id: newId(), taskId: task.id, title: null }),
       theirs.importRuns.insert({ ...run, id: newId(), sha256: "", report: {} }),
     ];
     const codes = await Promise.all(refusals.map(codeOf));
@@ -1537,6 +1558,7 @@ async function everything(reader: Repositories, world: World): Promise<unknown> 
     reader.organizations.get(),
     reader.memberships.list(all),
     reader.agents.list(all),
+    reader.receivers.list(all),
     reader.tokens.list(all),
     reader.projects.list(all),
     reader.tags.list(world.projectId),
@@ -1544,6 +1566,7 @@ async function everything(reader: Repositories, world: World): Promise<unknown> 
     reader.dependencies.listAll(world.tagId),
     reader.claims.list(world.tagId, all).then((claims) => claims.map(({ id, expiresAt }) => [id, expiresAt])),
     ...tasks.map(({ id }) => reader.comments.list(id, all)),
+    ...tasks.map(({ id }) => reader.links.list({ taskId: id }, all)),
     reader.events.list(world.projectId, 0, 1_000),
     reader.importRuns.list(world.projectId, all),
   ]);

@@ -9,7 +9,7 @@ import type { ClaimRecord, TaskRecord, Transaction } from "../storage.ts";
  */
 export async function guardClaim(
   tx: Transaction,
-  ctx: Context,
+  ctx: Pick<Context, "actor">,
   task: TaskRecord,
   fence: number | undefined,
   withSubtasks = false,

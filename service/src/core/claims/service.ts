@@ -2,6 +2,7 @@ import { change, record, type Services } from "../change.ts";
 import type { Context } from "../context.ts";
 import { systemActor } from "../context.ts";
 import { AppError } from "../errors.ts";
+import { demandFlag } from "../flags/service.ts";
 import { isRunnable } from "../graph/next.ts";
 import { findNext } from "../graph/service.ts";
 import { newId } from "../ids.ts";
@@ -102,6 +103,8 @@ export function createClaims(services: Services): Claims {
             ctx,
             { operation: "claim.next", input: { key, name, input } },
             async (tx) => {
+              // In here, because a repeat under an Idempotency-Key gets its answer whatever was switched off since.
+              if (mode === "smart") await demandFlag(services, ctx, "smart-next", tx);
               const { tag } = await getTag(tx, key, name);
               const found = await tryNext(tx, ctx, tag.id, mode, ttlSeconds);
               // Thrown, so that nothing is kept under the Idempotency-Key for a call that changed nothing.

@@ -1,12 +1,12 @@
 import { change, record, type Services, versionMismatch } from "../change.ts";
 import type { Context } from "../context.ts";
 import { AppError, notFound } from "../errors.ts";
-import { newId } from "../ids.ts";
 import { getById, getTask } from "../locate.ts";
 import type { Page, PageRequest } from "../page.ts";
 import { closePage, openPage } from "../page.ts";
 import { allows, authorize } from "../policy.ts";
 import type { CommentRecord, Transaction } from "../storage.ts";
+import { addComment } from "./add.ts";
 import type { Comment, CommentPatch, NewComment } from "./schema.ts";
 
 export interface Comments {
@@ -50,23 +50,7 @@ export function createComments(services: Services): Comments {
         { operation: "comment.create", input: { reference, input } },
         async (tx) => {
           const task = await getTask(tx, reference);
-          const comment = await tx.comments.insert({
-            id: newId(),
-            taskId: task.id,
-            author: ctx.actor,
-            body: input.body,
-          });
-          await record(
-            tx,
-            ctx,
-            "comment.created",
-            { projectId: task.projectId, taskId: task.id },
-            {
-              comment: comment.id,
-              body: comment.body,
-            },
-          );
-          return comment;
+          return addComment(tx, ctx, task, input.body);
         },
       );
     },

@@ -38,6 +38,12 @@ export const eventTypes = [
   "comment.created",
   "comment.updated",
   "comment.deleted",
+  "link.added",
+  "link.removed",
+  "receiver.created",
+  "receiver.updated",
+  "receiver.rotated",
+  "receiver.deleted",
 ] as const;
 export type EventType = (typeof eventTypes)[number];
 

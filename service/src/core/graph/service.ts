@@ -2,6 +2,7 @@ import type { Services } from "../change.ts";
 import type { NextMode } from "../claims/schema.ts";
 import type { Context } from "../context.ts";
 import type { TaskSummary } from "../dependencies/schema.ts";
+import { demandFlag } from "../flags/service.ts";
 import { getTag } from "../locate.ts";
 import { authorize } from "../policy.ts";
 import type { GraphTask, Repositories, TagRecord } from "../storage.ts";
@@ -67,6 +68,7 @@ export function createGraphs(services: Services): Graphs {
 
     async next(ctx, key, name, mode) {
       authorize(ctx, "project:read");
+      if (mode === "smart") await demandFlag(services, ctx, "smart-next");
       return services.storage.snapshot(ctx.organizationId, async (tx) => {
         const { tag } = await getTag(tx, key, name);
         const ranked = await findNext(tx, tag.id, mode, ctx.actor.id, 1 + alternatives);

@@ -3,6 +3,7 @@ import { claimTools } from "./claims.ts";
 import { complexityTools } from "./complexity.ts";
 import { dependencyTools } from "./dependencies.ts";
 import { eventTools } from "./events.ts";
+import { linkTools } from "./links.ts";
 import { modelTools } from "./models.ts";
 import { subtaskTools } from "./subtasks.ts";
 import { tagTools } from "./tags.ts";
@@ -16,6 +17,7 @@ const tools: Tool[] = [
   ...tagTools,
   ...complexityTools,
   ...eventTools,
+  ...linkTools,
   ...modelTools,
 ];
 

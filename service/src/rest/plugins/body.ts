@@ -55,6 +55,16 @@ export function addTextBodies(app: App): void {
   );
 }
 
+/** Takes the body as the very bytes that came, for what is signed. */
+export function addRawBodies(app: App): void {
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser(
+    "application/json",
+    { parseAs: "buffer" },
+    async (_: FastifyRequest, body: Buffer) => body,
+  );
+}
+
 function refuseEncodings(request: FastifyRequest): void {
   const encoding = request.headers["content-encoding"];
   if (encoding !== undefined && encoding.toLowerCase() !== "identity") {

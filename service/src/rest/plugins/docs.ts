@@ -91,6 +91,9 @@ const tags = [
   ["graph", "What is ready, blocked, critical, next."],
   ["claims", "Who works on what, and how it ended."],
   ["comments", "What people and agents say about a task."],
+  ["links", "What tasks stand for in GitHub, GitLab, Jira and Linear."],
+  ["receivers", "How trackers tell of what tasks link to."],
+  ["flags", "Features that can be switched off."],
   ["health", "For the platform that runs the server."],
 ].map(([name = "", description = ""]) => ({ name, description }));
 

@@ -4,7 +4,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import { Redis } from "ioredis";
 import type { Config } from "../../config.ts";
 import type { Logger } from "../../log.ts";
-import { type App, callerOf } from "../http.ts";
+import type { App } from "../http.ts";
 import { Refusal } from "../problem.ts";
 
 export type Limiter = (request: FastifyRequest, reply: FastifyReply) => Promise<void>;
@@ -38,14 +38,17 @@ export async function addRateLimit(app: App, config: Config, log: Logger): Promi
       "ratelimit-remaining": state.remaining,
       "ratelimit-reset": reset,
     });
+    const who = request.caller === null ? "Your address" : "This token";
     if (state.isExceeded)
-      throw tooMany(`This token made ${state.max} requests within ${windowSeconds} seconds`, reset);
+      throw tooMany(`${who} made ${state.max} requests within ${windowSeconds} seconds`, reset);
   };
 }
 
 /** Whom a limit is for: the token, or without one the member. */
 export function callerKey(request: FastifyRequest): string {
-  const caller = callerOf(request);
+  const { caller } = request;
+  // Where no token is asked for, each address has a count of its own at each place, so that nobody uses up another's.
+  if (caller === null) return `${request.ip} ${request.url.split("?", 1)[0]}`;
   return caller.tokenId ?? `${caller.organizationId}:${caller.actor.id}`;
 }
 

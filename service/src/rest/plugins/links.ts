@@ -49,6 +49,12 @@ const places: Record<string, Place> = {
   },
   Task: { address: "/tasks/{id}", parameters: byId },
   Claim: { address: "/claims/{id}", parameters: byId, body: { fence: "$response.body#/fence" } },
+  Link: {
+    address: "/tasks/{id}/links/{link}",
+    parameters: { id: "$response.body#/task", link: "$response.body#/id" },
+  },
+  Receiver: { address: "/receivers/{id}", parameters: byId },
+  IssuedReceiver: { address: "/receivers/{id}", parameters: byId },
   Comment: { address: "/comments/{id}", parameters: byId },
 };
 

@@ -47,6 +47,11 @@ export function enforce(rows: Draft, changes: ChangeSet): void {
     }
   }
   for (const row of [...(puts.attempts ?? []), ...(puts.comments ?? [])]) present(rows.tasks.get(row.taskId));
+  for (const row of puts.links ?? []) {
+    present(rows.tasks.get(row.taskId));
+    const same = rows.links.where("task", row.taskId).filter(({ url }) => url === row.url);
+    unique(same, "a link of the task to this address");
+  }
   for (const row of puts.importRuns ?? []) present(rows.projects.get(row.projectId));
 }
 

@@ -8,6 +8,11 @@ function shared({ type, taskId, actor, requestId, data, createdAt }: EventRow): 
   return { type, task: taskId, actor, requestId, data, createdAt };
 }
 
+/** Sequences have no gaps, so it is how many there are. */
+export function lastOf(rows: Reading, projectId: string): number {
+  return rows.events.where("project", projectId).length;
+}
+
 /** A transaction does not see its own events: they get their ids and sequences when it commits. */
 export function createEventStore(db: Db, organizationId: string): EventStore {
   const newestFirst = (rows: Reading, index: "organization" | "task", key: string): EventRow[] =>
@@ -27,16 +32,24 @@ export function createEventStore(db: Db, organizationId: string): EventStore {
     // Given at the commit already.
     sequence: async () => {},
 
-    list: async (projectId, after, limit) =>
+    list: async (projectId, after, limit, size = Number.POSITIVE_INFINITY) =>
       await db.read((rows) => {
         const events: Event[] = [];
+        let left = size;
         for (let sequence = after + 1; events.length < limit; sequence += 1) {
           const [event] = rows.events.where("sequence", pair(projectId, sequence));
           if (event?.organizationId !== organizationId) break;
+          if (size !== Number.POSITIVE_INFINITY) left -= JSON.stringify(event.data).length;
+          if (left < 0 && events.length > 0) break;
           events.push({ sequence, ...shared(event) });
         }
         return events;
       }),
+
+    last: async (projectId) =>
+      await db.read((rows) =>
+        rows.projects.get(projectId)?.organizationId === organizationId ? lastOf(rows, projectId) : undefined,
+      ),
 
     audit: async (filter, { limit, after }) =>
       await db.read((rows) => {

@@ -3,6 +3,7 @@ import type { IdentityStore, Principal, TokenOwner, UserIdentity } from "../../c
 import type { Db } from "./engine.ts";
 import { addUser } from "./memberships.ts";
 import { type MembershipRow, pair, type Reading, type TokenRow, timestamp, type UserRow } from "./model.ts";
+import { findReceiver } from "./receivers.ts";
 import { byId, compare, eventDraft, gone, memberOf, plain } from "./rows.ts";
 
 type NewOrganization = Parameters<IdentityStore["createOrganization"]>[0];
@@ -45,6 +46,21 @@ export function createIdentityStore(db: Db): IdentityStore {
     findToken: async (hash) => await db.read((rows) => tokenOwner(rows, rows.tokens.where("hash", hash)[0])),
 
     findTokenById: async (tokenId) => await db.read((rows) => tokenOwner(rows, rows.tokens.get(tokenId))),
+
+    findStandings: async (credentials) =>
+      await db.read((rows) =>
+        credentials.map(({ membershipId, tokenId }) => {
+          const membership = rows.memberships.get(membershipId);
+          const token = tokenId === null ? undefined : rows.tokens.get(tokenId);
+          if (membership === undefined || (tokenId !== null && token === undefined)) return undefined;
+          const { role, disabled } = principal(rows, membership);
+          const revoked = token !== undefined && token.revokedAt !== null;
+          const expired = token !== undefined && token.expiresAt <= timestamp();
+          return { role, disabled, revoked, expired };
+        }),
+      ),
+
+    findReceiver: async (id) => await db.read((rows) => findReceiver(rows, id)),
 
     listPrincipals: async (member) =>
       await db.read((rows) => {

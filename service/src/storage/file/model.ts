@@ -2,8 +2,10 @@ import type { ClaimOutcome } from "../../core/claims/schema.ts";
 import type { Actor, Role, Scope } from "../../core/context.ts";
 import type { EventType } from "../../core/events/schema.ts";
 import type { ProjectSource } from "../../core/import-export/source.ts";
+import type { Target } from "../../core/links/url.ts";
+import type { Statuses } from "../../core/receivers/schema.ts";
 import type { JsonObject, Status } from "../../core/schema.ts";
-import type { DependencyInsert, TagRecord, TaskInsert } from "../../core/storage.ts";
+import type { DependencyInsert, LinkTold, TagRecord, TaskInsert } from "../../core/storage.ts";
 import { createOverlay, createTable, type Indexes, type Overlay, type Source, type Table } from "./table.ts";
 
 /** The rows, as PostgreSQL's tables have them. Times are RFC 3339 in UTC with milliseconds, so they sort as text. */
@@ -95,6 +97,22 @@ export interface CommentRow extends Versioned {
   author: Actor;
   body: string;
 }
+export interface LinkRow extends Dated, Target {
+  organizationId: string;
+  taskId: string;
+  title: string | null;
+  told: LinkTold | null;
+}
+export interface ReceiverRow extends Versioned {
+  organizationId: string;
+  provider: "github";
+  name: string;
+  statuses: Statuses;
+  /** Sealed, both of them. */
+  secret: string;
+  previousSecret: string | null;
+  previousSecretExpiresAt: string | null;
+}
 export interface ImportRunRow extends Dated {
   organizationId: string;
   projectId: string;
@@ -180,6 +198,11 @@ const all = {
     claim: (row: AttemptRow) => row.claimId,
   },
   comments: { task: (row: CommentRow) => row.taskId },
+  links: {
+    task: (row: LinkRow) => row.taskId,
+    url: (row: LinkRow) => pair(row.organizationId, row.url),
+  },
+  receivers: { organization: (row: ReceiverRow) => row.organizationId },
   importRuns: { project: (row: ImportRunRow) => row.projectId },
   idempotency: {},
   events: {
@@ -204,6 +227,8 @@ interface Rows {
   claims: ClaimRow;
   attempts: AttemptRow;
   comments: CommentRow;
+  links: LinkRow;
+  receivers: ReceiverRow;
   importRuns: ImportRunRow;
   idempotency: IdempotencyRow;
   events: EventRow;

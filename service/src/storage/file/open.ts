@@ -3,12 +3,14 @@ import path from "node:path";
 import { AppError } from "../../core/errors.ts";
 import type { Storage, StorageCheck } from "../../core/storage.ts";
 import { createEngine } from "./engine.ts";
+import { lastOf } from "./events.ts";
 import { createIdentityStore } from "./identity.ts";
 import { createJournal, syncDirectory } from "./journal.ts";
 import { createProcessLock } from "./process-lock.ts";
 import { createRepositories, createTransaction } from "./repositories.ts";
 import { openTasksFile } from "./tasks-file.ts";
 import { createUpkeep } from "./upkeep.ts";
+import { createWatch } from "./watch.ts";
 
 /** Where a project's folder keeps what tasks.json cannot hold. It has secrets in it, and is this machine's own. */
 export function sidecarOf(directory: string): string {
@@ -36,6 +38,12 @@ export async function openFile({ directory }: { directory: string }): Promise<St
     name: path.basename(root),
   });
   const { db } = engine;
+  const { watch, close: closeWatch } = createWatch(
+    async (projectId) =>
+      await db.read((rows) =>
+        rows.projects.get(projectId) === undefined ? undefined : lastOf(rows, projectId),
+      ),
+  );
   return {
     identity: createIdentityStore(db),
     reader: (organizationId) => createRepositories(db, organizationId),
@@ -43,6 +51,7 @@ export async function openFile({ directory }: { directory: string }): Promise<St
       await engine.snapshot(async (snapshot) => await work(createRepositories(snapshot, organizationId))),
     transaction: async (organizationId, work) =>
       await engine.transaction(async (tx) => await work(createTransaction(tx, organizationId))),
+    watch,
     upkeep: createUpkeep(db),
     async check(): Promise<StorageCheck> {
       const database = { ok: true, detail: "The folder is there." };
@@ -57,7 +66,10 @@ export async function openFile({ directory }: { directory: string }): Promise<St
         };
       }
     },
-    close: engine.close,
+    async close() {
+      closeWatch();
+      await engine.close();
+    },
   };
 }
 

@@ -9,9 +9,11 @@ import { createEventStore } from "./events.ts";
 import { createIdempotencyStore } from "./idempotency.ts";
 import { createOrganization } from "./identity.ts";
 import { createImportRunStore } from "./import-runs.ts";
+import { createLinkStore } from "./links.ts";
 import { createMembershipStore } from "./memberships.ts";
 import { createOrganizationStore } from "./organizations.ts";
 import { createProjectStore } from "./projects.ts";
+import { createReceiverStore } from "./receivers.ts";
 import { createTagStore } from "./tags.ts";
 import { createTaskStore } from "./tasks.ts";
 import { createTokenStore } from "./tokens.ts";
@@ -29,6 +31,8 @@ export function createRepositories(db: Db, organizationId: string): Repositories
     claims: createClaimStore(db, organizationId),
     attempts: createAttemptStore(db, organizationId),
     comments: createCommentStore(db, organizationId),
+    links: createLinkStore(db, organizationId),
+    receivers: createReceiverStore(db, organizationId),
     events: createEventStore(db, organizationId),
     importRuns: createImportRunStore(db, organizationId),
   };

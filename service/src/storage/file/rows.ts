@@ -84,6 +84,7 @@ export function removeTask(rows: Draft, id: string): void {
   for (const claim of rows.claims.where("task", id)) rows.claims.remove(claim.id);
   for (const attempt of rows.attempts.where("task", id)) rows.attempts.remove(attempt.id);
   for (const comment of rows.comments.where("task", id)) rows.comments.remove(comment.id);
+  for (const link of rows.links.where("task", id)) rows.links.remove(link.id);
   rows.tasks.remove(id);
 }
 

@@ -23,6 +23,8 @@ const taken: Record<string, string> = {
   tags_project_id_name_key: "There is a tag with this name already.",
   tasks_tag_id_parent_id_segment_key: "There is a task with this local id already.",
   dependencies_task_id_depends_on_id_key: "The task waits for that one already.",
+  receivers_organization_id_name_key: "There is a receiver with this name already.",
+  links_task_id_url_key: "The task has a link to this already.",
   claims_live_task_id_key: "The task has a live claim already.",
 };
 

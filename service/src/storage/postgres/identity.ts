@@ -3,6 +3,7 @@ import type { IdentityStore, Principal, Standing, TokenOwner, UserIdentity } fro
 import { appendEvents } from "./events.ts";
 import { memberActor, memberJoins } from "./memberships.ts";
 import { organizationColumns } from "./organizations.ts";
+import { findReceiver } from "./receivers.ts";
 import { type Db, first, iso, only, records, sql } from "./sql.ts";
 
 const principalColumns = sql`m.organization_id AS "organizationId", m.id AS "membershipId", ${memberActor} AS actor,
@@ -73,6 +74,8 @@ export function createIdentityStore(db: Db, transact: Transact): IdentityStore {
     },
 
     createOrganization: async (input) => await transact(async (tx) => await createOrganization(tx, input)),
+
+    findReceiver: async (id) => await findReceiver(db, id),
 
     async countOrganizations() {
       return only(await db.query<{ count: number }>(sql`SELECT count(*)::int AS count FROM organizations`))

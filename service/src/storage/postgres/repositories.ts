@@ -8,9 +8,11 @@ import { createEventStore } from "./events.ts";
 import { createIdempotencyStore } from "./idempotency.ts";
 import { createOrganization } from "./identity.ts";
 import { createImportRunStore } from "./import-runs.ts";
+import { createLinkStore } from "./links.ts";
 import { createMembershipStore } from "./memberships.ts";
 import { createOrganizationStore } from "./organizations.ts";
 import { createProjectStore } from "./projects.ts";
+import { createReceiverStore } from "./receivers.ts";
 import { type Db, iso, only, sql } from "./sql.ts";
 import { createTagStore } from "./tags.ts";
 import { createTaskStore } from "./tasks.ts";
@@ -35,6 +37,8 @@ export function createRepositories(
     attempts: createAttemptStore(db, organizationId),
     comments: createCommentStore(db, organizationId),
     events: createEventStore(db, organizationId, appended),
+    links: createLinkStore(db, organizationId),
+    receivers: createReceiverStore(db, organizationId),
     importRuns: createImportRunStore(db, organizationId),
   };
 }

@@ -8,4 +8,4 @@ export const schemaMinimum = "20261123000000_init";
  * The newest migration that this program knows. One that came later is accepted while it only expands; a contract step
  * takes away something that this program may still use.
  */
-export const schemaKnown = "20261123000000_init";
+export const schemaKnown = "20261126120100_receivers";

@@ -245,7 +245,9 @@ describe("an answer", () => {
 
   it("that does not come, or is not waited for, ends the wait", async () => {
     model.answer(() => {});
-    const impatient = await createCore(test.storage, testSecret, model.model({ timeoutSeconds: 0.2 }));
+    const impatient = await createCore(test.storage, testSecret, {
+      languageModel: model.model({ timeoutSeconds: 0.2 }),
+    });
     expect(await refusal(impatient.planning.expandTask(test.owner, at("1"), {}))).toEqual({
       code: "llm_failed",
       details: { cause: "timeout" },
@@ -255,7 +257,7 @@ describe("an answer", () => {
     setTimeout(() => controller.abort(), 50);
     expect(await waiting).toEqual({ code: "llm_failed", details: { cause: "cancelled" } });
     const closed = model.model({ baseUrl: "http://127.0.0.1:1/v1" });
-    const alone = await createCore(test.storage, testSecret, closed);
+    const alone = await createCore(test.storage, testSecret, { languageModel: closed });
     expect(await refusal(alone.planning.expandTask(test.owner, at("1"), {}))).toMatchObject({
       details: { cause: "unreachable" },
     });
@@ -264,7 +266,9 @@ describe("an answer", () => {
   it("of a model that knows the limit by its newer name is asked for under that one from then on", async () => {
     const old = sends(400, { error: { message: "Unsupported: use max_completion_tokens instead." } });
     model.answer(old, good);
-    const newer = await createCore(test.storage, testSecret, model.model({ apiKey: null }));
+    const newer = await createCore(test.storage, testSecret, {
+      languageModel: model.model({ apiKey: null }),
+    });
     await newer.planning.expandTask(test.owner, at("1"), {});
     expect(model.requests.map(({ body }) => body.max_completion_tokens)).toEqual([undefined, 4096]);
     expect(model.requests[0]?.headers.authorization).toBeUndefined();

@@ -1,4 +1,5 @@
-import type { Context, Core, Task } from "../../../src/core/index.ts";
+import { createHmac } from "node:crypto";
+import type { Context, Core, IssuedReceiver, Task } from "../../../src/core/index.ts";
 import type { Permission } from "../../../src/core/policy.ts";
 import { api } from "./harness.ts";
 
@@ -13,6 +14,8 @@ export interface World {
   other: Task;
   subtask: Task;
   comment: string;
+  link: string;
+  receiver: IssuedReceiver;
   agent: string;
   membership: string;
   accessToken: string;
@@ -20,6 +23,7 @@ export interface World {
   fence: number;
 }
 
+const linked = "https://github.com/acme/web/issues/12";
 let count = 0;
 
 /** `actor` writes the comment and holds the claim and the token where it may; otherwise the owner does. */
@@ -38,7 +42,9 @@ export async function buildWorld(core: Core, owner: Context, actor: Context = ow
   const subtask = await core.tasks.createSubtask(owner, task.id, { title: "part" });
   const worker = may(["owner", "admin", "member", "agent"]);
   const comment = await core.comments.create(worker, task.id, { body: "said" });
+  const link = await core.links.add(worker, task.id, { url: linked });
   const claim = await core.claims.claim(worker, third.id, {});
+  const receiver = await core.receivers.create(owner, { name: `receiver ${count}` });
   const agent = await core.agents.create(owner, { name: `agent ${count}` });
   const membership = await core.memberships.create(owner, {
     email: `w${count}@example.com`,
@@ -61,6 +67,8 @@ export async function buildWorld(core: Core, owner: Context, actor: Context = ow
     other,
     subtask: await core.tasks.get(owner, subtask.id),
     comment: comment.id,
+    link: link.id,
+    receiver,
     agent: agent.id,
     membership: membership.id,
     accessToken: accessToken.id,
@@ -79,6 +87,8 @@ export interface RouteCase {
   ok: number;
   /** Whether the good answer has no end, so that only its beginning can be waited for. */
   endless?: true;
+  /** Whether it is open to whoever has another credential than a token. */
+  open?: true;
   /** Whether the address names nothing of the tenant's, so that a stranger's request is about its own. */
   own?: true;
 }
@@ -93,6 +103,7 @@ const fresh = () => `n${++unique}`;
 /** How to ask each route for something that it grants. A route without an entry here fails the tests. */
 export const cases: Record<string, RouteCase> = {
   "GET /me": { url: () => `${api}/me`, ok: 200, own: true },
+  "GET /flags": { url: () => `${api}/flags`, ok: 200, own: true },
   "GET /organizations": { url: () => `${api}/organizations`, ok: 200, own: true },
   "POST /organizations": {
     permission: "organization:create",
@@ -326,6 +337,72 @@ export const cases: Record<string, RouteCase> = {
     permission: "task:write",
     url: (w) => taskUrl(w, `/dependencies/${encodeURIComponent(`${w.project}:${w.tag}:3`)}`),
     ok: 204,
+  },
+  "GET /links": {
+    permission: "project:read",
+    url: () => `${api}/links?url=${encodeURIComponent(linked)}`,
+    ok: 200,
+    own: true,
+  },
+  "GET /tasks/:id/links": { permission: "project:read", url: (w) => taskUrl(w, "/links"), ok: 200 },
+  "POST /tasks/:id/links": {
+    permission: "task:write",
+    url: (w) => taskUrl(w, "/links"),
+    body: () => ({ url: "https://github.com/acme/web/pull/13" }),
+    ok: 201,
+  },
+  "GET /tasks/:id/links/:link": {
+    permission: "project:read",
+    url: (w) => taskUrl(w, `/links/${w.link}`),
+    ok: 200,
+  },
+  "DELETE /tasks/:id/links/:link": {
+    permission: "task:write",
+    url: (w) => taskUrl(w, `/links/${w.link}`),
+    ok: 204,
+  },
+  "GET /receivers": { permission: "receiver:write", url: () => `${api}/receivers`, ok: 200, own: true },
+  "POST /receivers": {
+    permission: "receiver:write",
+    url: () => `${api}/receivers`,
+    body: () => ({ name: fresh() }),
+    ok: 201,
+    own: true,
+  },
+  "GET /receivers/:id": {
+    permission: "receiver:write",
+    url: (w) => `${api}/receivers/${w.receiver.id}`,
+    ok: 200,
+  },
+  "PATCH /receivers/:id": {
+    permission: "receiver:write",
+    url: (w) => `${api}/receivers/${w.receiver.id}`,
+    body: () => ({ statuses: { issueReopened: null } }),
+    headers: () => version(1),
+    ok: 200,
+  },
+  "DELETE /receivers/:id": {
+    permission: "receiver:write",
+    url: (w) => `${api}/receivers/${w.receiver.id}`,
+    headers: () => version(1),
+    ok: 204,
+  },
+  "POST /receivers/:id/rotate": {
+    permission: "receiver:write",
+    url: (w) => `${api}/receivers/${w.receiver.id}/rotate`,
+    ok: 200,
+  },
+  "POST /receivers/github/:id": {
+    url: (w) => `${api}/receivers/github/${w.receiver.id}`,
+    body: () => ({}),
+    headers: (w) => ({
+      "x-github-event": "ping",
+      "x-github-delivery": fresh(),
+      "x-hub-signature-256": `sha256=${createHmac("sha256", w.receiver.secret).update("{}").digest("hex")}`,
+    }),
+    ok: 204,
+    own: true,
+    open: true,
   },
   "GET /projects/:key/tags/:tag/validate": {
     permission: "project:read",

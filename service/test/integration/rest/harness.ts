@@ -6,6 +6,7 @@ import { type Config, loadConfig, type SessionKey } from "../../../src/config.ts
 import { newId } from "../../../src/core/ids.ts";
 import { type Context, type Core, type LanguageModel, type Role, scopes } from "../../../src/core/index.ts";
 import type { Storage } from "../../../src/core/storage.ts";
+import { openFlags } from "../../../src/flags/open.ts";
 import { createLog, type Logger } from "../../../src/log.ts";
 import type { Features } from "../../../src/mcp/features.ts";
 import { buildMcpEdge } from "../../../src/mcp/http.ts";
@@ -62,8 +63,10 @@ export async function openTestApp(
   env: Record<string, string> = {},
   { languageModel = null, ...more }: TestOptions = {},
 ): Promise<TestApp> {
-  const test = await openTestCore({ languageModel });
   const lines: string[] = [];
+  const log = createLog({ logLevel: "info" }, { write: (line) => void lines.push(line) });
+  const { flags, close: closeFlags } = await openFlags(loadConfig(env, { session: false }).flags, log);
+  const test = await openTestCore({ languageModel, flags });
   const configOf = (more: Record<string, string>) =>
     loadConfig({
       DATABASE_URL: test.connectionString,
@@ -73,7 +76,6 @@ export async function openTestApp(
       ...more,
     });
   const config = configOf({});
-  const log = createLog({ logLevel: "info" }, { write: (line) => void lines.push(line) });
   const lifecycle = { draining: false, obstacle: null };
   const build = (used: Config, sessionKey: SessionKey, logger: Logger = log) => {
     const common = { core: test.core, config: used, log: logger, version: "0.0.0" };
@@ -103,6 +105,7 @@ export async function openTestApp(
       callApp<T>(app, method, url, { token, ...call }),
     async close() {
       for (const one of [app, ...others]) await one.close();
+      await closeFlags();
       await test.close();
     },
   };
