@@ -1,7 +1,7 @@
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
 import type { Transport } from "@modelcontextprotocol/sdk/shared/transport.js";
-import type { CallToolResult } from "@modelcontextprotocol/sdk/types.js";
+import type { CallToolResult, Tool } from "@modelcontextprotocol/sdk/types.js";
 import type { Context, Core, LanguageModel } from "../../../src/core/index.ts";
 import { openTestApp, type TestApp } from "../rest/harness.ts";
 
@@ -50,6 +50,18 @@ function transportTo(url: string, token: string): StreamableHTTPClientTransport 
   return new StreamableHTTPClientTransport(new URL(`${url}/mcp`), {
     requestInit: { headers: { authorization: `Bearer ${token}` } },
   });
+}
+
+/** Of every page: a server lists no more at once than fits a context window. */
+export async function listTools(client: Client): Promise<Tool[]> {
+  const { tools, nextCursor } = await client.listTools();
+  const all = [...tools];
+  for (let cursor = nextCursor; cursor !== undefined; ) {
+    const page = await client.listTools({ cursor });
+    all.push(...page.tools);
+    cursor = page.nextCursor;
+  }
+  return all;
 }
 
 export type Content = Record<string, unknown> & { project: string; tag: string };

@@ -37,6 +37,10 @@ export interface Inputs {
   parse_prd: { text: string; append?: boolean };
   expand_task: { id: string; count?: number };
   analyze_project_complexity: { ids?: string[] };
+  add_link: { id: string; url: string };
+  /** The one that was added last. */
+  remove_link: { id: string };
+  get_links: { id?: string; url?: string };
 }
 export type UseCase = keyof Inputs;
 
@@ -44,6 +48,7 @@ export type UseCase = keyof Inputs;
 export interface Edge {
   name: string;
   project: string;
+  close?: () => Promise<void>;
   uses: { [U in UseCase]: (input: Inputs[U]) => Promise<unknown> };
 }
 
@@ -62,14 +67,14 @@ interface Shown {
   version: number;
 }
 
-const task = (one: unknown) => {
+export const task = (one: unknown) => {
   const { localId, title, status, priority, dependencies, version } = one as Shown;
   return { localId, title, status, priority, dependencies, version };
 };
-const tasks = (list: unknown) => (list as unknown[]).map(task);
-const names = (list: unknown, name: string) =>
+export const tasks = (list: unknown) => (list as unknown[]).map(task);
+export const names = (list: unknown, name: string) =>
   (list as Record<string, unknown>[]).map((one) => one[name]).sort();
-const claimed = (one: unknown) => {
+export const claimed = (one: unknown) => {
   const { localId, fence, outcome } = one as { localId: string; fence: number; outcome: string | null };
   return { localId, fence, outcome };
 };
@@ -78,6 +83,15 @@ const event = (one: unknown) => {
   return [sequence, type, actor.name];
 };
 
+const link = (one: unknown) => {
+  const { localId, url, key } = one as { localId: string; url: string; key: string };
+  return { localId, url, key };
+};
+/** Of one project, since an address is asked for in all of them. */
+const links = (list: unknown, project: string) =>
+  (list as { project: string }[]).filter((one) => one.project === project).map(link);
+const nil = "00000000-0000-4000-8000-000000000000";
+
 interface Held {
   id: string;
   fence: number;
@@ -85,6 +99,7 @@ interface Held {
 
 export function restEdge(test: TestApp, project: string): Edge {
   let held: Held = { id: "", fence: 0 };
+  let added = nil;
   const tagUrl = (tag = "master") => `${api}/projects/${project}/tags/${encodeURIComponent(tag)}`;
   const taskUrl = (id: string) => `${api}/tasks/${project}:master:${id}`;
 
@@ -97,7 +112,7 @@ export function restEdge(test: TestApp, project: string): Edge {
   ): Promise<T | Refused> {
     const headers = {
       ...(version === undefined ? {} : { "if-match": `"${version}"` }),
-      ...(key === undefined ? {} : { "idempotency-key": `REST-${key}` }),
+      ...(key === undefined ? {} : { "idempotency-key": `${project}-${key}` }),
     };
     const answer = await test.call<Refused>(method, url, { body, headers });
     if (answer.status < 400) return show(answer.body as never);
@@ -263,12 +278,30 @@ export function restEdge(test: TestApp, project: string): Edge {
           ],
           { body: ids === undefined ? {} : { tasks: ids } },
         ),
+      add_link: ({ id, url }) =>
+        ask(
+          "POST",
+          `${taskUrl(id)}/links`,
+          (body: { id: string }) => {
+            added = body.id;
+            return link(body);
+          },
+          { body: { url } },
+        ),
+      remove_link: ({ id }) => ask("DELETE", `${taskUrl(id)}/links/${added}`, () => "removed"),
+      get_links: ({ id, url = "" }) =>
+        ask(
+          "GET",
+          id === undefined ? `${api}/links?url=${encodeURIComponent(url)}` : `${taskUrl(id)}/links`,
+          ({ items }: { items: unknown }) => links(items, project),
+        ),
     },
   };
 }
 
 export function mcpEdge(client: Client, project: string): Edge {
   let held: Held = { id: "", fence: 0 };
+  let added = nil;
 
   async function ask<T>(name: string, input: object, show: (content: never) => T): Promise<T | Refused> {
     const args = Object.fromEntries(Object.entries(input).filter(([, value]) => value !== undefined));
@@ -281,7 +314,7 @@ export function mcpEdge(client: Client, project: string): Edge {
   const here = <I extends object>(input: I) => ({ project, ...input });
   const listed = (ids: string[] | undefined) => ids?.join(",");
   const one = (content: { task: unknown }) => task(content.task);
-  const keyOf = (key: string | undefined) => (key === undefined ? undefined : `MCP-${key}`);
+  const keyOf = (key: string | undefined) => (key === undefined ? undefined : `${project}-${key}`);
   const end = (name: string, input: object) =>
     ask(name, { claimId: held.id, fence: held.fence, ...input }, ({ claim }: { claim: unknown }) =>
       claimed(claim),
@@ -373,6 +406,14 @@ export function mcpEdge(client: Client, project: string): Edge {
             content.recommended,
           ],
         ),
+      add_link: (input) =>
+        ask("add_link", here(input), (content: { link: { id: string } }) => {
+          added = content.link.id;
+          return link(content.link);
+        }),
+      remove_link: (input) => ask("remove_link", here({ ...input, link: added }), () => "removed"),
+      get_links: (input) =>
+        ask("get_links", here(input), (content: { links: unknown }) => links(content.links, project)),
     },
   };
 }

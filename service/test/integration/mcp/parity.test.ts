@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { type ModelServer, numbered, openModelServer, says } from "../../support/model-server.ts";
-import { type McpTest, openMcp, seed } from "./harness.ts";
+import { listTools, type McpTest, openMcp, seed } from "./harness.ts";
+import { cliEdge } from "./parity-cli.ts";
 import { type Edge, type Inputs, mcpEdge, restEdge, type UseCase } from "./parity-edges.ts";
 
 let test: McpTest;
@@ -13,8 +14,8 @@ beforeAll(async () => {
   model = await openModelServer();
   test = await openMcp({ TASKMASTER_MCP_MODE: "all" }, model.model());
   const client = await test.connect(test.token);
-  tools = (await client.listTools()).tools.map(({ name }) => name);
-  edges.push(restEdge(test, "REST"), mcpEdge(client, "MCP"));
+  tools = (await listTools(client)).map(({ name }) => name);
+  edges.push(restEdge(test, "REST"), mcpEdge(client, "MCP"), await cliEdge(test, "CLI"));
   for (const { project } of edges) await seed(test.core, test.owner, project);
   model.answer((response, { body }) => {
     const { name } = body.response_format.json_schema;
@@ -23,6 +24,7 @@ beforeAll(async () => {
   });
 });
 afterAll(async () => {
+  for (const { close } of edges) await close?.();
   await test.close();
   await model.close();
 });
@@ -159,6 +161,19 @@ const scenes: [string, Step[]][] = [
     ],
   ],
   [
+    "link a task, twice to the same, and to nothing",
+    [
+      ["add_link", { id: "4", url: "https://github.com/acme/web/pull/1" }],
+      ["add_link", { id: "4", url: "https://github.com/acme/web/pull/1#x" }],
+      ["add_link", { id: "4", url: "https://github.com/acme" }],
+      ["add_link", { id: "99", url: "https://github.com/acme/web/pull/1" }],
+      ["get_links", { id: "4" }],
+      ["get_links", { url: "https://github.com/acme/web/pull/1" }],
+      ["remove_link", { id: "4" }],
+      ["remove_link", { id: "4" }],
+    ],
+  ],
+  [
     "plan with the language model",
     [
       ["parse_prd", { text: "A shop." }],
@@ -185,7 +200,14 @@ function comparable(value: unknown, { project }: Edge): unknown {
       .replaceAll(new RegExp(`"${project}\\b`, "g"), '"KEY')
       .replaceAll(new RegExp(`\\\\"${project}\\b`, "g"), '\\"KEY')
       .replaceAll(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g, "uuid")
-      .replaceAll(/\d{4}-\d\d-\d\dT[0-9:.]+Z/g, "time"),
+      .replaceAll(/\d{4}-\d\d-\d\dT[0-9:.]+Z/g, "time")
+      // Some name a task by more than its id, and know a claim by its task.
+      .replaceAll(/\\"KEY:master:(\d+)\\"/g, '\\"$1\\"')
+      .replaceAll(" A reference is a UUID or KEY:tag:localId.", "")
+      .replaceAll(
+        /(The claim on t|T)ask (\S+) has (ended|no live claim)[^"]*/g,
+        "The claim on $2 has ended.",
+      ),
   );
 }
 
