@@ -19,7 +19,10 @@ export interface Fixture extends MigrationNotes {
   down?: string;
 }
 
-export const init = "20261123000000_init";
+/** The names of the package's own migrations, oldest first. */
+export const shipped = (await readMigrations()).migrations.map(({ name }) => name);
+/** The newest of them. */
+export const head = shipped.at(-1) ?? "";
 
 /** In one transaction: a column, a check, a table, and a function whose body is full of semicolons. */
 export const expand: Fixture = {
@@ -225,6 +228,8 @@ export async function fill({ core, owner, addAgent }: TestCore): Promise<void> {
   const claim = await core.claims.claimNext(agent, "FILL", "master", {});
   await core.claims.complete(agent, claim?.id ?? "", { fence: 1, note: "Done." });
   await core.claims.claimNext(agent, "FILL", "master", {});
+  await core.links.add(owner, "FILL:master:1", { url: "https://github.com/acme/web/issues/1" });
+  await core.receivers.create(owner, { name: "web" });
   await core.projects.create(owner, { key: "FILE", name: "File" });
   const tasks = [
     { id: 1, title: "Imported", status: "pending", dependencies: [] },
