@@ -3,7 +3,7 @@
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run token test lint format build peer schemathesis redis check-migrations backup-suite bench-migrate bench-backup bench-lost-updates clean
+.PHONY: help run token test lint format build peer schemathesis redis check-migrations backup-suite bench-migrate bench-backup bench-lost-updates bench-file clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ bench-migrate: node_modules/.installed ## Migrations of a million tasks under 50
 
 bench-lost-updates: dist/.built ## MCP servers on one tasks.json at once, ours and the task-master-ai tool's: what is lost
 	@node loadtest/lost-updates.ts $(if $(PEER_DIR),--peer $(PEER_DIR))
+
+bench-file: node_modules/.installed ## Single changes of a tasks.json as large as the largest known one
+	@node loadtest/file-change.ts
 
 clean: ## Remove what was built; your data in ./data stays
 	rm -rf dist coverage node_modules
