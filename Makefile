@@ -50,7 +50,7 @@ bench-migrate: node_modules/.installed ## Migrations of a million tasks under 50
 	@node loadtest/migrate-under-load.ts
 
 bench-streams: dist/.built ## Two thousand open event streams of one server: how soon they have an event, and its memory
-	@node loadtest/streams.ts
+	@NODE_OPTIONS="--max-semi-space-size=2 --max-old-space-size=160" node loadtest/streams.ts
 
 clean: ## Remove what was built; your data in ./data stays
 	rm -rf dist coverage node_modules
