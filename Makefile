@@ -3,7 +3,7 @@
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run token test lint format build peer schemathesis redis conformance check-migrations backup-suite bench-migrate bench-backup clean
+.PHONY: help run token test lint format build peer schemathesis redis conformance check-migrations backup-suite bench-migrate bench-backup clean bench-streams
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ bench-backup: dist/.built ## Back up, drill and restore a million tasks: time an
 
 bench-migrate: node_modules/.installed ## Migrations of a million tasks under 500 writes a second: what the writers notice
 	@node loadtest/migrate-under-load.ts
+
+bench-streams: dist/.built ## Two thousand open event streams of one server: how soon they have an event, and its memory
+	@node loadtest/streams.ts
 
 clean: ## Remove what was built; your data in ./data stays
 	rm -rf dist coverage node_modules

@@ -17,6 +17,7 @@ import { agentRoutes } from "./routes/agents.ts";
 import { claimRoutes } from "./routes/claims.ts";
 import { commentRoutes } from "./routes/comments.ts";
 import { dependencyRoutes } from "./routes/dependencies.ts";
+import { streamRoutes } from "./routes/event-stream.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { graphRoutes } from "./routes/graphs.ts";
 import { importExportRoutes } from "./routes/import-export.ts";
@@ -128,7 +129,8 @@ export async function buildApp(options: AppOptions): Promise<App> {
       await api.register(claimRoutes, edge);
       await api.register(commentRoutes, edge);
       await api.register(importExportRoutes, { ...edge, limitBytes: config.importLimitBytes });
-      await api.register(eventRoutes, { ...edge, streams: addStreams(app, config) });
+      await api.register(eventRoutes, edge);
+      await api.register(streamRoutes, { ...edge, streams: addStreams(app, config) });
     },
     { prefix },
   );

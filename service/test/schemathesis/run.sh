@@ -11,7 +11,8 @@ if [ -z "$tool" ]; then
   tool=$work/venv/bin/schemathesis
 fi
 # The limits are tested elsewhere; here they would refuse the thousands of requests to come.
-export TASKMASTER_RATE_LIMIT_MAX=1000000000 TASKMASTER_TRUST_PROXY=127.0.0.1 LOG_LEVEL=warn
+export TASKMASTER_RATE_LIMIT_MAX=1000000000 TASKMASTER_STREAMS_PER_TOKEN_MAX=1000 TASKMASTER_TRUST_PROXY=127.0.0.1
+export LOG_LEVEL=warn
 start_server
 api POST /projects -d '{"key":"DEMO","name":"Demo"}' --fail -o /dev/null
 api POST /projects/DEMO/import --data-binary @service/examples/tasks.json --fail -o /dev/null
