@@ -60,7 +60,6 @@ it("acts as the first organization's owner, and writes nothing but the protocol 
 
 it("is one session: it keeps a tag, and tells of changes that another process makes", async () => {
   await test.core.tags.create(test.owner, "DEMO", { name: "beta" });
-  await test.core.events.list(test.owner, "DEMO", { limit: 1 });
   await withClient({ TASKMASTER_MCP_MODE: "all" }, async (client) => {
     expect(await ask(client, "use_tag", { name: "beta" })).toMatchObject({ kept: true });
     expect(await ask(client, "get_tasks")).toMatchObject({ tag: "beta" });
