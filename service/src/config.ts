@@ -1,6 +1,7 @@
 import { createPrivateKey, createPublicKey } from "node:crypto";
 import { type Static, type TProperties, type TSchema, Type } from "typebox";
 import { Compile } from "typebox/compile";
+import { isNetwork } from "./core/index.ts";
 
 /** Signs and checks the sessions that the server itself gives out (RFC 7515). */
 export type SessionKey =
@@ -52,6 +53,15 @@ export interface McpConfig {
   token: string | null;
 }
 
+export interface WebhookConfig {
+  allowHttp: boolean;
+  /** Networks (CIDR) that are not public and may be sent to. */
+  allowedNetworks: readonly string[];
+  /** Attempts at the same time; 0 sends nothing from this process. */
+  concurrency: number;
+  retentionDays: number;
+}
+
 /** Everything that can be set from outside, read once at the start and never changed. Times are in seconds. */
 export interface Config {
   database:
@@ -79,6 +89,7 @@ export interface Config {
   trustProxy: boolean | readonly string[];
   backup: BackupConfig;
   mcp: McpConfig;
+  webhooks: WebhookConfig;
   /** What was given, for describeConfig. */
   given: Readonly<Record<string, string>>;
 }
@@ -274,6 +285,28 @@ const properties = {
     secret: true,
     absent: "the owner of the first organization",
   }),
+  TASKMASTER_WEBHOOK_ALLOWED_NETWORKS: list(Type.String({ minLength: 1 }), {
+    description: "Networks that webhooks may reach although they are not public, such as your cluster's.",
+    form: "networks such as 10.0.0.0/8 or fd00::/8, separated by commas",
+    absent: "none",
+  }),
+  TASKMASTER_WEBHOOK_ALLOW_HTTP: Type.Enum(["true", "false"], {
+    type: "string",
+    description: "Whether webhooks may have http:// URLs, which anybody on the way can read.",
+    default: "false",
+  }),
+  TASKMASTER_WEBHOOK_CONCURRENCY: count({
+    description: "The most webhook messages sent at the same time by one process; 0 leaves it to others.",
+    minimum: 0,
+    maximum: 1000,
+    default: 20,
+  }),
+  TASKMASTER_WEBHOOK_RETENTION_DAYS: count({
+    description: "How long webhook messages that arrived stay in the log of deliveries.",
+    minimum: 1,
+    maximum: 3650,
+    default: 30,
+  }),
 } satisfies TProperties;
 
 const Environment = Type.Object(
@@ -324,6 +357,7 @@ export function loadConfig(env: Record<string, string | undefined>, options: Loa
   const key = sessionKey(values, faults, options.session ?? true);
   const oidc = oidcOf(values, faults);
   const backup = backupOf(values, faults);
+  const webhooks = webhooksOf(values, faults);
   if (faults.length > 0) throw new ConfigError(faults);
 
   const common = {
@@ -357,6 +391,7 @@ export function loadConfig(env: Record<string, string | undefined>, options: Loa
       mode: settled(values, "TASKMASTER_MCP_MODE") as McpConfig["mode"],
       token: values.TASKMASTER_MCP_TOKEN ?? null,
     },
+    webhooks,
     given,
   });
 }
@@ -577,6 +612,21 @@ function backupOf(values: Values, faults: string[]): BackupConfig {
     identityFile: values.TASKMASTER_BACKUP_AGE_IDENTITY_FILE ?? null,
     scratchDirectory: values.TASKMASTER_BACKUP_SCRATCH_DIRECTORY ?? null,
     drillUrl: values.TASKMASTER_BACKUP_DRILL_DATABASE_URL ?? null,
+  };
+}
+
+function webhooksOf(values: Values, faults: string[]): WebhookConfig {
+  const allowedNetworks = values.TASKMASTER_WEBHOOK_ALLOWED_NETWORKS ?? [];
+  for (const network of allowedNetworks.filter((text) => !isNetwork(text))) {
+    faults.push(
+      `TASKMASTER_WEBHOOK_ALLOWED_NETWORKS has ${JSON.stringify(network)} but must be networks such as 10.0.0.0/8 or fd00::/8, separated by commas.`,
+    );
+  }
+  return {
+    allowHttp: settled(values, "TASKMASTER_WEBHOOK_ALLOW_HTTP") === "true",
+    allowedNetworks,
+    concurrency: settled(values, "TASKMASTER_WEBHOOK_CONCURRENCY"),
+    retentionDays: settled(values, "TASKMASTER_WEBHOOK_RETENTION_DAYS"),
   };
 }
 

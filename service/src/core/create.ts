@@ -16,9 +16,14 @@ import type { Storage } from "./storage.ts";
 import { createTags } from "./tags/service.ts";
 import { createTasks } from "./tasks/service.ts";
 import { createTokens } from "./tokens/service.ts";
+import { createWebhooks, type WebhookOptions } from "./webhooks/service.ts";
 
 /** All use cases over one storage. `secret` is the server's own, of at least 32 bytes. */
-export async function createCore(storage: Storage, secret: string): Promise<Core> {
+export async function createCore(
+  storage: Storage,
+  secret: string,
+  { webhooks = {} }: { webhooks?: WebhookOptions } = {},
+): Promise<Core> {
   const services = { storage, sealer: await createSealer(secret) };
   return {
     access: createAccess(services),
@@ -36,6 +41,7 @@ export async function createCore(storage: Storage, secret: string): Promise<Core
     comments: createComments(services),
     events: createEvents(services),
     importExport: createImportExport(services),
+    webhooks: createWebhooks(services, webhooks),
     check: () => storage.check(),
   };
 }

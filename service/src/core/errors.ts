@@ -21,6 +21,7 @@ export type ErrorCode =
   | "idempotency_mismatch"
   | "import_refused"
   | "too_large"
+  | "not_supported"
   | "unavailable";
 
 export interface AppErrorOptions {

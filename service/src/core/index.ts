@@ -14,6 +14,7 @@ import type { StorageCheck } from "./storage.ts";
 import type { Tags } from "./tags/service.ts";
 import type { Tasks } from "./tasks/service.ts";
 import type { Tokens } from "./tokens/service.ts";
+import type { Webhooks } from "./webhooks/service.ts";
 
 /** Every use case. An edge holds a schema and one call of these. */
 export interface Core {
@@ -32,6 +33,7 @@ export interface Core {
   comments: Comments;
   events: Events;
   importExport: ImportExport;
+  webhooks: Webhooks;
   /** Whether the storage answers and has the schema that the program needs. */
   check(): Promise<StorageCheck>;
 }
@@ -58,3 +60,6 @@ export * from "./tasks/schema.ts";
 export type { Precondition } from "./tasks/service.ts";
 export { escapePointer, findUnstorable } from "./text.ts";
 export * from "./tokens/schema.ts";
+export * from "./webhooks/addresses.ts";
+export type { Outcome, OutgoingMessage } from "./webhooks/deliver.ts";
+export * from "./webhooks/schema.ts";

@@ -24,6 +24,8 @@ export const permissions = {
   "claim:any": "admin",
   import: "write",
   "audit:read": "admin",
+  "webhook:read": "admin",
+  "webhook:write": "admin",
 } as const satisfies Record<string, Scope>;
 
 export type Permission = keyof typeof permissions;

@@ -16,6 +16,7 @@ import { addSecurity } from "./plugins/security.ts";
 import { agentRoutes } from "./routes/agents.ts";
 import { claimRoutes } from "./routes/claims.ts";
 import { commentRoutes } from "./routes/comments.ts";
+import { deliveryRoutes } from "./routes/deliveries.ts";
 import { dependencyRoutes } from "./routes/dependencies.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { graphRoutes } from "./routes/graphs.ts";
@@ -27,6 +28,7 @@ import { sessionRoutes } from "./routes/sessions.ts";
 import { tagRoutes } from "./routes/tags.ts";
 import { taskRoutes } from "./routes/tasks.ts";
 import { tokenRoutes } from "./routes/tokens.ts";
+import { webhookRoutes } from "./routes/webhooks.ts";
 import { buildValidatorCompiler, openRecords } from "./validation.ts";
 
 /** Another edge on the same server: behind the same credentials and limits, but with addresses of its own. */
@@ -123,6 +125,8 @@ export async function buildApp(options: AppOptions): Promise<App> {
       await api.register(commentRoutes, edge);
       await api.register(importExportRoutes, { ...edge, limitBytes: config.importLimitBytes });
       await api.register(eventRoutes, edge);
+      await api.register(webhookRoutes, edge);
+      await api.register(deliveryRoutes, edge);
     },
     { prefix },
   );

@@ -33,6 +33,7 @@ const statuses: Record<ProblemCode, number> = {
   idempotency_mismatch: 422,
   import_refused: 422,
   too_large: 413,
+  not_supported: 501,
   unavailable: 503,
 };
 
@@ -64,6 +65,7 @@ const titles: Record<ProblemCode, string> = {
   idempotency_mismatch: "The Idempotency-Key was used for something else",
   import_refused: "The file was not imported",
   too_large: "The request is too large",
+  not_supported: "This server's storage cannot do it",
   unavailable: "The server is not available now",
 };
 

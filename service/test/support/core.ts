@@ -3,6 +3,7 @@ import type { Context } from "../../src/core/context.ts";
 import { createCore } from "../../src/core/create.ts";
 import type { Core } from "../../src/core/index.ts";
 import type { Storage } from "../../src/core/storage.ts";
+import type { WebhookOptions } from "../../src/core/webhooks/service.ts";
 import { openPostgres } from "../../src/storage/postgres/open.ts";
 import { createTestDatabase } from "./database.ts";
 
@@ -23,6 +24,7 @@ export const testSecret = "a secret for tests, of thirty-two bytes or more";
 export async function openTestCore({
   poolSize = 20,
   wrap = (storage: Storage) => storage,
+  webhooks = {} as WebhookOptions,
 } = {}): Promise<TestCore> {
   const database = await createTestDatabase();
   const real = await openPostgres({
@@ -31,7 +33,7 @@ export async function openTestCore({
     statementTimeoutMs: 20_000,
   });
   const storage = wrap(real);
-  const core = await createCore(storage, testSecret);
+  const core = await createCore(storage, testSecret, { webhooks });
   const first = await createFirstOwner(real, { organization: "first", email: "owner@example.com" });
   if (first === undefined) throw new Error("the test database was not empty");
   const owner: Context = { ...(await core.access.fromAccessToken(first.token)), requestId: "test" };

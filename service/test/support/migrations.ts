@@ -19,7 +19,10 @@ export interface Fixture extends MigrationNotes {
   down?: string;
 }
 
-export const init = "20261123000000_init";
+/** The names of the package's own migrations, oldest first. */
+export const shipped = (await readMigrations()).migrations.map(({ name }) => name);
+/** The newest of them. */
+export const head = shipped.at(-1) ?? "";
 
 /** In one transaction: a column, a check, a table, and a function whose body is full of semicolons. */
 export const expand: Fixture = {
@@ -225,6 +228,8 @@ export async function fill({ core, owner, addAgent }: TestCore): Promise<void> {
   const claim = await core.claims.claimNext(agent, "FILL", "master", {});
   await core.claims.complete(agent, claim?.id ?? "", { fence: 1, note: "Done." });
   await core.claims.claimNext(agent, "FILL", "master", {});
+  const webhook = await core.webhooks.create(owner, { url: "https://example.com/hook" });
+  await core.webhooks.test(owner, webhook.id);
   await core.projects.create(owner, { key: "FILE", name: "File" });
   const tasks = [
     { id: 1, title: "Imported", status: "pending", dependencies: [] },

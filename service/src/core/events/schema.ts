@@ -38,6 +38,11 @@ export const eventTypes = [
   "comment.created",
   "comment.updated",
   "comment.deleted",
+  "webhook.created",
+  "webhook.updated",
+  "webhook.rotated",
+  "webhook.disabled",
+  "webhook.deleted",
 ] as const;
 export type EventType = (typeof eventTypes)[number];
 

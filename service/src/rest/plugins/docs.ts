@@ -91,6 +91,7 @@ const tags = [
   ["graph", "What is ready, blocked, critical, next."],
   ["claims", "Who works on what, and how it ended."],
   ["comments", "What people and agents say about a task."],
+  ["webhooks", "Events sent to URLs, signed by Standard Webhooks, and what came of each."],
   ["health", "For the platform that runs the server."],
 ].map(([name = "", description = ""]) => ({ name, description }));
 

@@ -49,6 +49,9 @@ const places: Record<string, Place> = {
   },
   Task: { address: "/tasks/{id}", parameters: byId },
   Claim: { address: "/claims/{id}", parameters: byId, body: { fence: "$response.body#/fence" } },
+  Webhook: { address: "/webhooks/{id}", parameters: byId },
+  IssuedWebhook: { address: "/webhooks/{id}", parameters: byId },
+  Delivery: { address: "/deliveries/{id}", parameters: byId },
   Comment: { address: "/comments/{id}", parameters: byId },
 };
 

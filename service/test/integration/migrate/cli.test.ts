@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { createEmptyDatabase, type TestDatabase } from "../../support/database.ts";
-import { everything, fingerprintOf, init, query } from "../../support/migrations.ts";
+import { everything, fingerprintOf, head, query, shipped } from "../../support/migrations.ts";
 import { runCli } from "../../support/program.ts";
 
 let database: TestDatabase;
@@ -19,6 +19,8 @@ afterAll(async () => {
 const migrate = async (...args: string[]) =>
   await runCli(["migrate", ...args], { DATABASE_URL: database.connectionString });
 
+const lines = (state: string) => shipped.map((name) => `${state.padEnd(14)}${name}\n`).join("");
+
 test("status exits with 3 while migrations are pending, and up --dry-run prints the SQL and changes nothing", async () => {
   const [status, json, dry] = await Promise.all([
     migrate("status"),
@@ -27,20 +29,27 @@ test("status exits with 3 while migrations are pending, and up --dry-run prints 
   ]);
   expect(status).toEqual({
     code: 3,
-    stdout: `pending       ${init}\n0 applied, 1 pending\n`,
+    stdout: `${lines("pending")}0 applied, ${shipped.length} pending\n`,
     stderr: "",
   });
   expect(json?.code).toBe(3);
   expect(JSON.parse(json.stdout)).toEqual({
-    migrations: [
-      { name: init, state: "pending", kind: "expand", revertible: null, known: true, edited: false },
-    ],
+    migrations: shipped.map((name) => ({
+      name,
+      state: "pending",
+      kind: "expand",
+      revertible: null,
+      known: true,
+      edited: false,
+    })),
     applied: 0,
-    pending: 1,
+    pending: shipped.length,
     invalidIndexes: [],
   });
   expect(dry.code).toBe(0);
-  expect(dry.stdout).toMatch(new RegExp(`^-- ${init}, up\n-- CreateTable\nCREATE TABLE "organizations"`));
+  expect(dry.stdout).toMatch(
+    new RegExp(`^-- ${shipped[0]}, up\n-- CreateTable\nCREATE TABLE "organizations"`),
+  );
   expect(await fingerprintOf(database.connectionString)).toEqual([]);
   expect(await query(database.connectionString, "SELECT to_regclass('migrate.ledger') AS ledger")).toEqual([
     { ledger: null },
@@ -50,14 +59,14 @@ test("status exits with 3 while migrations are pending, and up --dry-run prints 
 test("up brings the database up to date, says it as JSON, and tells its progress on standard error", async () => {
   const done = await migrate("up", "--json");
   expect(done.code).toBe(0);
-  expect(JSON.parse(done.stdout)).toEqual({ applied: [init] });
+  expect(JSON.parse(done.stdout)).toEqual({ applied: shipped });
   const last: unknown = JSON.parse(done.stderr.trim().split("\n").at(-1) ?? "");
-  expect(last).toMatchObject({ event: "progress", step: `up ${init}` });
+  expect(last).toMatchObject({ event: "progress", step: `up ${head}` });
   const [again, status] = await Promise.all([migrate("up"), migrate("status")]);
   expect(again).toEqual({ code: 0, stdout: "Nothing to do: the schema is up to date.\n", stderr: "" });
   expect(status).toEqual({
     code: 0,
-    stdout: `applied       ${init}\n1 applied, 0 pending\n`,
+    stdout: `${lines("applied")}${shipped.length} applied, 0 pending\n`,
     stderr: "",
   });
 }, 60_000);
@@ -72,13 +81,15 @@ test("down and redo print with --dry-run what they would run, and change nothing
   const [down, redo, refused] = await Promise.all([
     migrate("down", "--to", "none", "--dry-run"),
     migrate("redo", "--dry-run", "--json"),
-    migrate("redo"),
+    migrate("down", "--to", "none"),
   ]);
-  expect(down.stdout).toMatch(new RegExp(`^-- ${init}, down\nDROP TABLE "import_runs"`));
+  expect(down.stdout).toMatch(
+    new RegExp(`^-- ${head}, down\n(.|\n)*-- ${shipped[0]}, down\nDROP TABLE "import_runs"`),
+  );
   expect(JSON.parse(redo.stdout)).toEqual({
     steps: [
-      { name: init, direction: "down", sql: expect.stringContaining("DROP TABLE") },
-      { name: init, direction: "up", sql: expect.stringContaining("CREATE TABLE") },
+      { name: head, direction: "down", sql: expect.stringContaining("DROP TABLE") },
+      { name: head, direction: "up", sql: expect.stringContaining("CREATE TABLE") },
     ],
   });
   expect(refused).toMatchObject({
@@ -88,12 +99,12 @@ test("down and redo print with --dry-run what they would run, and change nothing
   });
   expect(await everything(connectionString)).toEqual(before);
 
-  const redone = await migrate("redo", "--allow-data-loss", "--json");
+  const redone = await migrate("redo", "--json");
   expect(redone).toMatchObject({ code: 0 });
-  expect(JSON.parse(redone.stdout)).toEqual({ redone: init });
-  expect(await query(connectionString, "SELECT FROM users")).toEqual([]);
-  const reverted = await migrate("down", "--to", "none");
-  expect(reverted).toMatchObject({ code: 0, stdout: `reverted ${init}\nThe schema is empty.\n` });
+  expect(JSON.parse(redone.stdout)).toEqual({ redone: head });
+  const reverted = await migrate("down", "--to", "none", "--allow-data-loss");
+  const steps = [...shipped].reverse().map((name) => `reverted ${name}\n`);
+  expect(reverted).toMatchObject({ code: 0, stdout: `${steps.join("")}The schema is empty.\n` });
   expect(await fingerprintOf(connectionString)).toEqual([]);
 }, 60_000);
 
@@ -113,7 +124,7 @@ test("what cannot be done is said in a sentence: an unknown option, a wrong numb
   expect(to).toMatchObject({ code: 1, stderr: expect.stringContaining("--to <name>") });
   expect(name).toMatchObject({
     code: 1,
-    stderr: `task-master-pro: There is no migration nothing. This program has: ${init}.\n`,
+    stderr: `task-master-pro: There is no migration nothing. This program has: ${shipped.join(", ")}.\n`,
   });
   expect(nobody).toMatchObject({
     code: 1,
@@ -126,10 +137,12 @@ test("without DATABASE_URL the embedded database is migrated, and stopped again"
   await chmod(directory, 0o711);
   const env = { TASKMASTER_DATA_DIRECTORY: path.join(directory, "data") };
   try {
-    expect(JSON.parse((await runCli(["migrate", "up", "--json"], env)).stdout)).toEqual({ applied: [init] });
+    expect(JSON.parse((await runCli(["migrate", "up", "--json"], env)).stdout)).toEqual({
+      applied: shipped,
+    });
     const status = await runCli(["migrate", "status", "--json"], env);
     expect(status.code).toBe(0);
-    expect(JSON.parse(status.stdout)).toMatchObject({ applied: 1, pending: 0 });
+    expect(JSON.parse(status.stdout)).toMatchObject({ applied: shipped.length, pending: 0 });
   } finally {
     await rm(directory, { recursive: true, force: true });
   }

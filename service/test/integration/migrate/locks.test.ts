@@ -10,7 +10,7 @@ import {
   expand,
   fill,
   fingerprintOf,
-  init,
+  head,
   type TestFolder,
 } from "../../support/migrations.ts";
 
@@ -79,7 +79,7 @@ async function watch(found: Waits, go: () => boolean): Promise<void> {
 
 test.each([
   ["up", async () => await applyMigrations(core.connectionString, { folder: made.folder })],
-  ["down", async () => await revertMigrations(core.connectionString, { to: init, allowDataLoss: true })],
+  ["down", async () => await revertMigrations(core.connectionString, { to: head, allowDataLoss: true })],
 ])(
   "while a long transaction holds a table, a migration %s makes no other writer wait for it, and succeeds in the end",
   async (_, migrate) => {

@@ -11,9 +11,10 @@ import {
   expand,
   type Fixture,
   fingerprintOf,
-  init,
+  head,
   outside,
   query,
+  shipped,
   type TestFolder,
 } from "../../support/migrations.ts";
 
@@ -144,8 +145,11 @@ describe("up", () => {
       ),
     });
     const halfway = await migrationStatus(url, folder);
-    expect(halfway).toMatchObject({ applied: 2, pending: 2, invalidIndexes: [] });
-    expect(halfway.migrations[2]).toMatchObject({ name: outside.name, state: "half applied" });
+    expect(halfway).toMatchObject({ applied: shipped.length + 1, pending: 2, invalidIndexes: [] });
+    expect(halfway.migrations[shipped.length + 1]).toMatchObject({
+      name: outside.name,
+      state: "half applied",
+    });
     expect(await fingerprintOf(url)).toContainEqual(expect.stringContaining("tasks_estimate_idx"));
     // Where `prisma migrate status` looks for it.
     const [row] = await query<{ logs: string }>(
@@ -181,7 +185,7 @@ describe("up", () => {
     await expect(applyMigrations(url, { folder, to: outside.name })).rejects.toThrow("23505");
     expect(await revertMigrations(url, { to: expand.name })).toEqual([outside.name]);
     expect(await fingerprintOf(url)).toEqual(before);
-    expect(await migrationStatus(url, folder)).toMatchObject({ applied: 2, pending: 2 });
+    expect(await migrationStatus(url, folder)).toMatchObject({ applied: shipped.length + 1, pending: 2 });
   });
 
   test("one that Prisma's tools were told is rolled back, after it failed, begins anew", async () => {
@@ -200,13 +204,13 @@ describe("down", () => {
   test("refuses to lose data unasked, with everything that would go", async () => {
     await applyMigrations(url, { folder, to: outside.name });
     await addMilestones(["one", "two", "three"]);
-    const { code, message } = await refused(async () => await revertMigrations(url, { to: init }));
+    const { code, message } = await refused(async () => await revertMigrations(url, { to: head }));
     expect(code).toBe("conflict");
     expect(message).toBe(
       `Taking back ${outside.name}, ${expand.name} loses: milestones (3 rows). ` +
         "Make a backup (task-master-pro backup create), then: --allow-data-loss. Nothing was changed.",
     );
-    expect(await revertMigrations(url, { to: init, allowDataLoss: true })).toEqual([
+    expect(await revertMigrations(url, { to: head, allowDataLoss: true })).toEqual([
       outside.name,
       expand.name,
     ]);
@@ -221,7 +225,7 @@ describe("down", () => {
     const both = withMigration(oneWay);
     both.migrations.push(...withMigration(later).migrations.slice(-1));
     await applyMigrations(url, { folder: both, allowContract: true });
-    expect(await refused(async () => await revertMigrations(url, { to: init }))).toEqual({
+    expect(await refused(async () => await revertMigrations(url, { to: head }))).toEqual({
       code: "conflict",
       message:
         "The migration 20270104000000_plain cannot be taken back. The way back is a backup: task-master-pro backup restore.",
@@ -232,7 +236,7 @@ describe("down", () => {
   test("refuses one whose script in the database was changed", async () => {
     await applyMigrations(url, { folder, to: expand.name });
     await query(url, `UPDATE migrate.ledger SET down_sql = down_sql || ' DROP TABLE "tasks" CASCADE;'`);
-    expect(await refused(async () => await revertMigrations(url, { to: init }))).toEqual({
+    expect(await refused(async () => await revertMigrations(url, { to: head }))).toEqual({
       code: "conflict",
       message: `The down.sql of ${expand.name} in the database is not what was stored there; somebody changed it. Nothing was changed.`,
     });
@@ -255,7 +259,7 @@ describe("down", () => {
       `INSERT INTO _prisma_migrations (id, checksum, migration_name, finished_at, applied_steps_count)
        VALUES ('later', 'x', '20270104000000_foreign', now(), 1)`,
     );
-    const { code, message } = await refused(async () => await revertMigrations(url, { to: init }));
+    const { code, message } = await refused(async () => await revertMigrations(url, { to: head }));
     expect(code).toBe("conflict");
     expect(message).toContain("The migration 20270104000000_foreign was applied by another tool");
   });
@@ -263,7 +267,7 @@ describe("down", () => {
   test("refuses a name that is not applied, and lists those that are", async () => {
     expect(await refused(async () => await revertMigrations(url, { to: expand.name }))).toEqual({
       code: "not_found",
-      message: `The migration ${expand.name} is not applied. Applied: ${init}.`,
+      message: `The migration ${expand.name} is not applied. Applied: ${shipped.join(", ")}.`,
     });
   });
 

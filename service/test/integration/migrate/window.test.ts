@@ -5,7 +5,7 @@ import { revertMigrations } from "../../../src/migrate/revert.ts";
 import { openPostgres } from "../../../src/storage/postgres/open.ts";
 import { schemaKnown, schemaMinimum } from "../../../src/storage/postgres/window.ts";
 import { createEmptyDatabase, type TestDatabase } from "../../support/database.ts";
-import { contract, createFolder, expand, init, query, type TestFolder } from "../../support/migrations.ts";
+import { contract, createFolder, expand, query, type TestFolder } from "../../support/migrations.ts";
 import { startCli } from "../../support/program.ts";
 
 let made: TestFolder;
@@ -111,12 +111,12 @@ test("a migration that was rolled back, or not finished, is not accepted", async
   for (const change of ["rolled_back_at = now()", "finished_at = NULL"]) {
     await query(
       database.connectionString,
-      `UPDATE _prisma_migrations SET ${change} WHERE migration_name = '${init}' AND rolled_back_at IS NULL`,
+      `UPDATE _prisma_migrations SET ${change} WHERE migration_name = '${schemaMinimum}' AND rolled_back_at IS NULL`,
     );
     expect(await check()).toMatchObject({ ok: false, detail: expect.stringContaining("migrate up") });
     await query(
       database.connectionString,
-      `UPDATE _prisma_migrations SET rolled_back_at = NULL, finished_at = now() WHERE migration_name = '${init}'`,
+      `UPDATE _prisma_migrations SET rolled_back_at = NULL, finished_at = now() WHERE migration_name = '${schemaMinimum}'`,
     );
     expect((await check()).ok).toBe(true);
   }

@@ -18,6 +18,8 @@ export interface World {
   accessToken: string;
   claim: string;
   fence: number;
+  webhook: string;
+  delivery: string;
 }
 
 let count = 0;
@@ -45,6 +47,17 @@ export async function buildWorld(core: Core, owner: Context, actor: Context = ow
     name: "W",
     role: "viewer",
   });
+  // An organization can have a hundred; the first stays, for those that must not reach it.
+  const { items: earlier } = await core.webhooks.list(owner, {});
+  for (const { id, version } of earlier.slice(1)) await core.webhooks.delete(owner, id, version);
+  const webhook = await core.webhooks.create(owner, {
+    url: "https://example.com/hook",
+    project: project.key,
+  });
+  const delivery = await core.webhooks.test(owner, webhook.id);
+  // A disabled one has dead letters, which alone can be replayed.
+  await core.webhooks.update(owner, webhook.id, { disabled: true }, 1);
+  await core.webhooks.update(owner, webhook.id, { disabled: false }, 2);
   const accessToken = await core.tokens.create(may(["owner", "admin", "member", "viewer"]), { name: "own" });
   const organization = await core.access
     .listOrganizations({ ...owner, tokenId: null })
@@ -66,6 +79,8 @@ export async function buildWorld(core: Core, owner: Context, actor: Context = ow
     accessToken: accessToken.id,
     claim: claim.id,
     fence: claim.fence,
+    webhook: webhook.id,
+    delivery: delivery.id,
   };
 }
 
@@ -407,6 +422,58 @@ export const cases: Record<string, RouteCase> = {
     permission: "project:read",
     url: (w) => `${api}/projects/${w.project}/events`,
     ok: 200,
+  },
+  "GET /webhooks": { permission: "webhook:read", url: () => `${api}/webhooks`, ok: 200, own: true },
+  "POST /webhooks": {
+    permission: "webhook:write",
+    url: () => `${api}/webhooks`,
+    body: () => ({ url: "https://example.com/new", events: ["task.*"] }),
+    ok: 201,
+    own: true,
+  },
+  "GET /webhooks/:id": { permission: "webhook:read", url: (w) => `${api}/webhooks/${w.webhook}`, ok: 200 },
+  "PATCH /webhooks/:id": {
+    permission: "webhook:write",
+    url: (w) => `${api}/webhooks/${w.webhook}`,
+    body: () => ({ events: ["*"], description: "changed" }),
+    headers: () => version(3),
+    ok: 200,
+  },
+  "DELETE /webhooks/:id": {
+    permission: "webhook:write",
+    url: (w) => `${api}/webhooks/${w.webhook}`,
+    headers: () => version(3),
+    ok: 204,
+  },
+  "POST /webhooks/:id/rotate-secret": {
+    permission: "webhook:write",
+    url: (w) => `${api}/webhooks/${w.webhook}/rotate-secret`,
+    ok: 200,
+  },
+  "POST /webhooks/:id/test": {
+    permission: "webhook:write",
+    url: (w) => `${api}/webhooks/${w.webhook}/test`,
+    ok: 202,
+  },
+  "POST /webhooks/:id/replay": {
+    permission: "webhook:write",
+    url: (w) => `${api}/webhooks/${w.webhook}/replay`,
+    ok: 202,
+  },
+  "GET /webhooks/:id/deliveries": {
+    permission: "webhook:read",
+    url: (w) => `${api}/webhooks/${w.webhook}/deliveries?state=dead`,
+    ok: 200,
+  },
+  "GET /deliveries/:id": {
+    permission: "webhook:read",
+    url: (w) => `${api}/deliveries/${w.delivery}`,
+    ok: 200,
+  },
+  "POST /deliveries/:id/replay": {
+    permission: "webhook:write",
+    url: (w) => `${api}/deliveries/${w.delivery}/replay`,
+    ok: 202,
   },
   "GET /audit": { permission: "audit:read", url: () => `${api}/audit`, ok: 200, own: true },
 };

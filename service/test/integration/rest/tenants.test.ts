@@ -72,6 +72,8 @@ const withheld: Record<Role, Permission[]> = {
     "comment:any",
     "claim:any",
     "audit:read",
+    "webhook:read",
+    "webhook:write",
   ],
   agent: [
     "organization:create",
@@ -88,6 +90,8 @@ const withheld: Record<Role, Permission[]> = {
     "claim:any",
     "import",
     "audit:read",
+    "webhook:read",
+    "webhook:write",
   ],
   viewer: [
     "organization:update",
@@ -105,6 +109,8 @@ const withheld: Record<Role, Permission[]> = {
     "claim:any",
     "import",
     "audit:read",
+    "webhook:read",
+    "webhook:write",
   ],
 };
 
@@ -135,7 +141,15 @@ describe.each([...roles])("as %s", (role) => {
         expect([name, answer.status]).toEqual([name, expectedForStranger(name, role)]);
       // An id that the stranger itself sent may come back in the sentence that there is no such thing.
       const sent = `${route.url(world)} ${JSON.stringify(route.body?.(world))}`;
-      const marks = [test.owner.organizationId, world.task.id, world.comment, world.claim, world.accessToken];
+      const marks = [
+        test.owner.organizationId,
+        world.task.id,
+        world.comment,
+        world.claim,
+        world.accessToken,
+        world.webhook,
+        world.delivery,
+      ];
       for (const mark of marks.filter((one) => !sent.includes(one))) {
         expect(`${name} ${answer.text}`).not.toContain(mark);
       }
