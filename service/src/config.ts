@@ -1,7 +1,7 @@
 import { createPrivateKey, createPublicKey } from "node:crypto";
 import { type Static, type TProperties, type TSchema, Type } from "typebox";
 import { Compile } from "typebox/compile";
-import { isNetwork } from "./core/index.ts";
+import { isNetwork } from "./core/webhooks/addresses.ts";
 
 /** Signs and checks the sessions that the server itself gives out (RFC 7515). */
 export type SessionKey =

@@ -591,9 +591,9 @@ export interface DeliveryStore {
   insert(input: { id: string; webhookId: string; type: string; data: JsonObject }): Promise<Delivery>;
   /** To be sent again from the first attempt on. Undefined when it is waiting to be sent already. */
   replay(id: string): Promise<Delivery | undefined>;
-  /** The same with all dead letters of a webhook; returns how many. */
+  /** The same with the dead letters of a webhook, the oldest ten thousand; returns how many. */
   replayDead(webhookId: string): Promise<number>;
-  /** Makes dead letters of all that waits. */
+  /** Makes dead letters of what waits, of ten thousand at most: for a disabled webhook, none of which is sent anyway. */
   giveUp(webhookId: string, error: string): Promise<void>;
   /** What came of an attempt. False when it was taken anew since, or is gone: then the result is another's to write. */
   settle(result: DeliveryResult): Promise<boolean>;

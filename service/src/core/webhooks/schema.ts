@@ -116,7 +116,13 @@ export const DeliveryQuery = Type.Object({ ...PageQuery, state: Type.Optional(st
 export type DeliveryQuery = Static<typeof DeliveryQuery>;
 
 export const Replayed = Type.Object(
-  { replayed: Type.Integer({ minimum: 0, description: "How many dead letters are to be sent again." }) },
+  {
+    replayed: Type.Integer({
+      minimum: 0,
+      description:
+        "How many dead letters are to be sent again; 10000 at most, so ask again where there are more.",
+    }),
+  },
   { ...strict, title: "Replayed" },
 );
 export type Replayed = Static<typeof Replayed>;

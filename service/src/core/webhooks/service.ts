@@ -41,6 +41,7 @@ export interface Webhooks extends Deliveries {
   getDelivery(ctx: Context, id: string): Promise<Delivery>;
   /** Sends again, under the same id, what has arrived or been given up. */
   replay(ctx: Context, deliveryId: string): Promise<Delivery>;
+  /** The oldest ten thousand dead letters, so that it takes no longer than a request may. */
   replayDead(ctx: Context, id: string): Promise<Replayed>;
 }
 

@@ -184,7 +184,7 @@ export const webhookRoutes: FastifyPluginAsyncTypebox<Edge> = async (app, edge) 
     {
       config: { problems: actProblems },
       schema: {
-        ...operation("replayWebhook", "webhooks", "Send all of a webhook's dead letters again"),
+        ...operation("replayWebhook", "webhooks", "Send a webhook's dead letters again, the oldest 10000"),
         params: IdParams,
         querystring: NoQuery,
         headers: PostHeaders,

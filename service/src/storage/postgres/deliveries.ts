@@ -11,6 +11,10 @@ const columns = sql`d.id, d.webhook_id AS webhook, d.event_id::text AS event, d.
 const afresh = sql`state = 'pending', attempts = 0, fence = fence + 1, next_attempt_at = clock_timestamp(),
   ended_at = NULL`;
 
+/** As many as one statement can change in a moment; the oldest first. */
+const some = (webhookId: string, state: "pending" | "dead") => sql`
+  SELECT id FROM deliveries WHERE webhook_id = ${webhookId}::uuid AND state = ${state} ORDER BY id LIMIT 10000`;
+
 export function createDeliveryStore(db: Db, organizationId: string): DeliveryStore {
   const own = sql`d.organization_id = ${organizationId}::uuid`;
 
@@ -52,13 +56,13 @@ export function createDeliveryStore(db: Db, organizationId: string): DeliverySto
 
     async replayDead(webhookId) {
       return await db.execute(sql`
-        UPDATE deliveries d SET ${afresh} WHERE ${own} AND d.webhook_id = ${webhookId}::uuid AND d.state = 'dead'`);
+        UPDATE deliveries d SET ${afresh} WHERE ${own} AND d.id IN (${some(webhookId, "dead")})`);
     },
 
     async giveUp(webhookId, error) {
       await db.execute(sql`
         UPDATE deliveries d SET state = 'dead', error = ${error}, next_attempt_at = NULL, ended_at = clock_timestamp()
-        WHERE ${own} AND d.webhook_id = ${webhookId}::uuid AND d.state = 'pending'`);
+        WHERE ${own} AND d.id IN (${some(webhookId, "pending")})`);
     },
 
     async settle({ id, fence, responseStatus, durationMs, error, retryInSeconds }) {
@@ -91,13 +95,17 @@ const newId = sql`encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid())
 /** The most bytes of an event's data that are sent along. */
 const maximumDataBytes = 16_384;
 
+/** Whether anybody of the organization is to be told of events: one look into an index that mostly has nothing. */
+export const isListening = (organizationId: string) => sql`
+  EXISTS (SELECT FROM webhooks WHERE organization_id = ${organizationId}::uuid AND disabled_at IS NULL)`;
+
 /**
- * What to append to `WITH added AS (INSERT INTO events …)`: a delivery for each new event and each webhook that wants
- * it, with what there is to say as it is now. In the event's own statement, so that neither is without the other; and
- * for an organization without webhooks it is one look into an index that has nothing for it. The webhooks are locked
- * against deletion, or an innocent change would fail on the foreign key of one that is deleted meanwhile.
+ * Writes a delivery for each event and each webhook that wants it, with what there is to say as it is now: in the
+ * transaction that wrote the events, so that neither is without the other. The webhooks are locked against deletion,
+ * or an innocent change would fail on the foreign key of one that is deleted meanwhile.
  */
-export const fanOut = sql`
+export async function fanOut(db: Db, organizationId: string, eventIds: readonly string[]): Promise<void> {
+  await db.execute(sql`
   INSERT INTO deliveries (id, organization_id, webhook_id, event_id, type, data, next_attempt_at, created_at)
   SELECT ${newId}, e.organization_id, w.id, e.id, e.type,
     jsonb_build_object('id', e.id::text, 'organization', e.organization_id,
@@ -116,12 +124,13 @@ export const fanOut = sql`
             CASE WHEN jsonb_typeof(e.data -> 'changes') = 'object' THEN e.data -> 'changes' ELSE '{}' END) AS field)))
         END),
     clock_timestamp(), e.created_at
-  FROM added e JOIN webhooks w ON w.organization_id = e.organization_id
-  WHERE w.disabled_at IS NULL AND (w.project_id IS NULL OR w.project_id = e.project_id)
+  FROM events e CROSS JOIN webhooks w
+  WHERE e.id = ANY(${eventIds}::bigint[]) AND w.organization_id = ${organizationId}::uuid AND w.disabled_at IS NULL AND (w.project_id IS NULL OR w.project_id = e.project_id)
     AND w.events && ARRAY[e.type, split_part(e.type, '.', 1) || '.*', '*']
     -- Not of itself: its making and its changes are known to whoever reads it.
     AND e.data ->> 'webhook' IS DISTINCT FROM w.id::text
-  FOR KEY SHARE OF w`;
+  ORDER BY e.id FOR KEY SHARE OF w`);
+}
 
 export function createDeliveryQueue(db: Db): Pick<Upkeep, "claimDeliveries" | "deleteDeliveries"> {
   return {

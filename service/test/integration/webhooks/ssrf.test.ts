@@ -1,9 +1,12 @@
+import { createServer as createTlsServer } from "node:https";
 import { createServer, type Server, type Socket } from "node:net";
+import { getCACertificates, setDefaultCACertificates } from "node:tls";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { findUrlFault } from "../../../src/core/index.ts";
 import { createResolver } from "../../../src/webhooks/resolver.ts";
 import { createSender, type SenderOptions } from "../../../src/webhooks/sender.ts";
 import { disguisedHosts, forbiddenAddresses } from "../../support/addresses.ts";
+import { certificate } from "../../support/certificate.ts";
 import { type NameServer, startNameServer } from "../../support/name-server.ts";
 import { startReceiver } from "../../support/receiver.ts";
 import { openWebhookTest } from "../../support/webhooks.ts";
@@ -191,6 +194,33 @@ it("connects to the address that was checked, and not to what the name means a m
   expect(trapped.count()).toBe(0);
   await trapped.close();
   await target.close();
+});
+
+it("speaks TLS with the name at the address that was checked, and with nobody whose certificate is not that name's", async () => {
+  const served: (string | undefined)[] = [];
+  const server = createTlsServer(certificate, (request, response) => {
+    served.push(request.headers.host);
+    response.writeHead(204).end();
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port: at } = server.address() as { port: number };
+  const rules = { allowHttp: false, allowedNetworks: ["127.0.0.1/32"] };
+  const send = senderOf({ rules, resolve: async () => ["127.0.0.1"] });
+  const stranger = { kind: "failed", error: expect.stringMatching(/certificate is not good/) };
+  expect(await send(message(`https://hook.example.com:${at}/`), never)).toMatchObject(stranger);
+  const usual = getCACertificates("default");
+  setDefaultCACertificates([...usual, certificate.cert]);
+  try {
+    expect(await send(message(`https://other.example.com:${at}/`), never)).toMatchObject(stranger);
+    expect(await send(message(`https://127.0.0.1:${at}/`), never)).toMatchObject(stranger);
+    expect(served).toEqual([]);
+    const good = await send(message(`https://hook.example.com:${at}/`), never);
+    expect(good).toMatchObject({ kind: "answered", status: 204 });
+    expect(served).toEqual([`hook.example.com:${at}`]);
+  } finally {
+    setDefaultCACertificates(usual);
+    await new Promise((resolve) => server.close(resolve));
+  }
 });
 
 async function startReceiverAt(host: string, at: number) {
