@@ -1,6 +1,6 @@
 /** The import law of docs: data flows edge -> core -> storage, and each library has one home. */
 const src = "^service/src/";
-const pure = "^node_modules/(typebox|uuid|jsonc-parser|fractional-indexing)/";
+const pure = "^node_modules/(typebox|ipaddr\\.js|uuid|jsonc-parser|fractional-indexing)/";
 
 /** @type {import("dependency-cruiser").IConfiguration} */
 module.exports = {
@@ -40,6 +40,13 @@ module.exports = {
         path: src,
         pathNot: [`${src}$1/`, `${src}core/index\\.ts$`, `${src}(config|client-config|log)\\.ts$`],
       },
+    },
+    {
+      name: "sending-sees-core's-index-only",
+      comment: "What is sent, to whom and how often is core's to decide; here are sockets and timers.",
+      severity: "error",
+      from: { path: `${src}webhooks/` },
+      to: { path: src, pathNot: [`${src}webhooks/`, `${src}core/index\\.ts$`, `${src}log\\.ts$`] },
     },
     {
       name: "prisma-in-postgres-only",

@@ -9,6 +9,10 @@ import { openFlags } from "./flags/open.ts";
 import { createOpenAi } from "./language-model/openai.ts";
 import type { Logger } from "./log.ts";
 import { openFile, sidecarOf } from "./storage/file/open.ts";
+import { readVersion } from "./version.ts";
+import { createResolver } from "./webhooks/resolver.ts";
+import { createSender } from "./webhooks/sender.ts";
+import { startWorker } from "./webhooks/worker.ts";
 
 export interface Composition {
   core: Core;
@@ -32,18 +36,24 @@ export async function compose(config: Config, log: Logger): Promise<Composition>
     const core = await createCore(
       storage,
       sessionKey.algorithm === "HS256" ? sessionKey.secret : sessionKey.privateKey,
-      { flags, languageModel: config.languageModel === null ? null : createOpenAi(config.languageModel) },
+      {
+        flags,
+        languageModel: config.languageModel === null ? null : createOpenAi(config.languageModel),
+        webhooks: { addresses: config.webhooks },
+      },
     );
     let stopUpkeep = async () => {};
+    let stopWebhooks = async () => {};
     return {
       core,
       storage,
       sessionKey,
       startUpkeep() {
-        stopUpkeep = startUpkeep(core, storage, log);
+        stopUpkeep = startUpkeep(core, storage, config, log);
+        stopWebhooks = startWebhooks(core, config, log);
       },
       async close() {
-        await stopUpkeep();
+        await Promise.all([stopUpkeep(), stopWebhooks()]);
         await closeFlags();
         await storage.close();
       },
@@ -90,9 +100,29 @@ async function loadSessionSecret(config: Config): Promise<SessionKey> {
 const expiryIntervalMs = 1000;
 const cleaningIntervalMs = 3_600_000;
 const idempotencyHours = 48;
+/** Some go each time, so that no statement is long. */
+const deliveryCleaningIntervalMs = 60_000;
+
+const attemptTimeoutMs = 15_000;
+
+/** Sends what webhooks are to be told, until it is stopped. */
+function startWebhooks(core: Core, { webhooks: rules }: Config, log: Logger): () => Promise<void> {
+  if (rules.concurrency === 0) return async () => {};
+  const userAgent = `Task-Master-Pro/${readVersion()} (webhooks)`;
+  const resolve = createResolver();
+  return startWorker({
+    core,
+    send: createSender({ rules, resolve, timeoutMs: attemptTimeoutMs, userAgent }),
+    concurrency: rules.concurrency,
+    leaseSeconds: 60,
+    pollMs: 1000,
+    stopMs: 5000,
+    log,
+  });
+}
 
 /** Work that no request asks for: expired claims are put back, and old idempotency records go. */
-function startUpkeep(core: Core, storage: Storage, log: Logger): () => Promise<void> {
+function startUpkeep(core: Core, storage: Storage, config: Config, log: Logger): () => Promise<void> {
   const running = new Set<Promise<void>>();
   const every = (ms: number, what: string, work: () => Promise<number>) => {
     let busy = false;
@@ -116,6 +146,9 @@ function startUpkeep(core: Core, storage: Storage, log: Logger): () => Promise<v
     every(expiryIntervalMs, "expired claims put back", () => core.claims.expire()),
     every(cleaningIntervalMs, "old idempotency records deleted", () =>
       storage.upkeep.deleteIdempotencyRecords(idempotencyHours),
+    ),
+    every(deliveryCleaningIntervalMs, "old webhook deliveries deleted", () =>
+      storage.upkeep.deleteDeliveries(config.webhooks.retentionDays),
     ),
   ];
   return async () => {

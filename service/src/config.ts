@@ -2,6 +2,7 @@ import { createPrivateKey, createPublicKey } from "node:crypto";
 import { type Static, type TProperties, type TSchema, Type } from "typebox";
 import { Compile } from "typebox/compile";
 import { type FlagName, flagNames } from "./core/flags/schema.ts";
+import { isNetwork } from "./core/webhooks/addresses.ts";
 
 /** Signs and checks the sessions that the server itself gives out (RFC 7515). */
 export type SessionKey =
@@ -75,6 +76,15 @@ export interface LanguageModelConfig {
   maxTokens: number;
 }
 
+export interface WebhookConfig {
+  allowHttp: boolean;
+  /** Networks (CIDR) that are not public and may be sent to. */
+  allowedNetworks: readonly string[];
+  /** Attempts at the same time; 0 sends nothing from this process. */
+  concurrency: number;
+  retentionDays: number;
+}
+
 /** Everything that can be set from outside, read once at the start and never changed. Times are in seconds. */
 export interface Config {
   database:
@@ -113,6 +123,7 @@ export interface Config {
   /** Null when there is none, and what needs one is refused. */
   languageModel: LanguageModelConfig | null;
   flags: FlagConfig;
+  webhooks: WebhookConfig;
   /** What was given, for describeConfig. */
   given: Readonly<Record<string, string>>;
 }
@@ -387,6 +398,28 @@ const properties = {
     form: "a host and a port, such as flagd:8015",
     pattern: "^([A-Za-z0-9.-]+|\\[[0-9A-Fa-f:.]+\\]):\\d{1,5}$",
   }),
+  TASKMASTER_WEBHOOK_ALLOWED_NETWORKS: list(Type.String({ minLength: 1 }), {
+    description: "Networks that webhooks may reach although they are not public, such as your cluster's.",
+    form: "networks such as 10.0.0.0/8 or fd00::/8, separated by commas",
+    absent: "none",
+  }),
+  TASKMASTER_WEBHOOK_ALLOW_HTTP: Type.Enum(["true", "false"], {
+    type: "string",
+    description: "Whether webhooks may have http:// URLs, which anybody on the way can read.",
+    default: "false",
+  }),
+  TASKMASTER_WEBHOOK_CONCURRENCY: count({
+    description: "The most webhook messages sent at the same time by one process; 0 leaves it to others.",
+    minimum: 0,
+    maximum: 1000,
+    default: 20,
+  }),
+  TASKMASTER_WEBHOOK_RETENTION_DAYS: count({
+    description: "How long webhook messages that arrived stay in the log of deliveries.",
+    minimum: 1,
+    maximum: 3650,
+    default: 30,
+  }),
 } satisfies TProperties;
 
 const Environment = Type.Object(
@@ -439,6 +472,7 @@ export function loadConfig(env: Record<string, string | undefined>, options: Loa
   const backup = backupOf(values, faults);
   const languageModel = languageModelOf(values, faults);
   const flags = flagsOf(values, faults);
+  const webhooks = webhooksOf(values, faults);
   if (faults.length > 0) throw new ConfigError(faults);
 
   const folder = folderOf(values.DATABASE_URL);
@@ -482,6 +516,7 @@ export function loadConfig(env: Record<string, string | undefined>, options: Loa
     },
     languageModel,
     flags,
+    webhooks,
     given,
   });
 }
@@ -751,6 +786,21 @@ function hostAndPort(text: string, faults: string[]): { host: string; port: numb
   const port = Number(text.slice(at + 1));
   if (port > 65_535) faults.push(`TASKMASTER_FLAGD names the port ${port}, but ports end at 65535.`);
   return { host: text.slice(0, at), port };
+}
+
+function webhooksOf(values: Values, faults: string[]): WebhookConfig {
+  const allowedNetworks = values.TASKMASTER_WEBHOOK_ALLOWED_NETWORKS ?? [];
+  for (const network of allowedNetworks.filter((text) => !isNetwork(text))) {
+    faults.push(
+      `TASKMASTER_WEBHOOK_ALLOWED_NETWORKS has ${JSON.stringify(network)} but must be networks such as 10.0.0.0/8 or fd00::/8, separated by commas.`,
+    );
+  }
+  return {
+    allowHttp: settled(values, "TASKMASTER_WEBHOOK_ALLOW_HTTP") === "true",
+    allowedNetworks,
+    concurrency: settled(values, "TASKMASTER_WEBHOOK_CONCURRENCY"),
+    retentionDays: settled(values, "TASKMASTER_WEBHOOK_RETENTION_DAYS"),
+  };
 }
 
 function trustProxyOf(value: string): boolean | string[] {

@@ -7,6 +7,7 @@ const secretName =
   /^(?:authorization|proxy-authorization|cookie|set-cookie|.*token|.*secret|.*password|private_?key|api_?key)$/i;
 const secretText = [
   /\btmp_[A-Za-z0-9_-]{8,}/g,
+  /\bwhsec_[A-Za-z0-9+/=]{8,}/g,
   /\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*/g,
   // The password inside a URL: database drivers put the whole URL into their messages.
   /(?<=[a-z]:\/\/[^\s/:@]*:)[^\s/@]+(?=@)/gi,

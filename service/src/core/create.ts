@@ -21,18 +21,20 @@ import type { Storage } from "./storage.ts";
 import { createTags } from "./tags/service.ts";
 import { createTasks } from "./tasks/service.ts";
 import { createTokens } from "./tokens/service.ts";
+import { createWebhooks, type WebhookOptions } from "./webhooks/service.ts";
 
 export interface CoreOptions {
   /** Without one, what needs a language model is refused. */
   languageModel?: LanguageModel | null;
   flags?: Flags;
+  webhooks?: WebhookOptions;
 }
 
 /** All use cases over one storage. `secret` is the server's own, of at least 32 bytes. */
 export async function createCore(
   storage: Storage,
   secret: string,
-  { languageModel = null, flags = noFlagSource }: CoreOptions = {},
+  { languageModel = null, flags = noFlagSource, webhooks = {} }: CoreOptions = {},
 ): Promise<Core> {
   const services = { storage, sealer: await createSealer(secret), flags };
   return {
@@ -55,6 +57,7 @@ export async function createCore(
     importExport: createImportExport(services),
     planning: createPlanning(services, languageModel),
     flags: createFeatureFlags(services),
+    webhooks: createWebhooks(services, webhooks),
     check: () => storage.check(),
   };
 }

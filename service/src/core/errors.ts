@@ -21,6 +21,7 @@ export type ErrorCode =
   | "idempotency_mismatch"
   | "import_refused"
   | "too_large"
+  | "not_supported"
   | "unavailable"
   | "llm_not_configured"
   | "llm_failed";

@@ -18,6 +18,7 @@ import type { StorageCheck } from "./storage.ts";
 import type { Tags } from "./tags/service.ts";
 import type { Tasks } from "./tasks/service.ts";
 import type { Tokens } from "./tokens/service.ts";
+import type { Webhooks } from "./webhooks/service.ts";
 
 /** Every use case. An edge holds a schema and one call of these. */
 export interface Core {
@@ -40,6 +41,7 @@ export interface Core {
   importExport: ImportExport;
   planning: Planning;
   flags: FeatureFlags;
+  webhooks: Webhooks;
   /** Whether the storage answers and has the schema that the program needs. */
   check(): Promise<StorageCheck>;
 }
@@ -73,3 +75,6 @@ export * from "./tasks/schema.ts";
 export type { Precondition } from "./tasks/service.ts";
 export { escapePointer, findUnstorable } from "./text.ts";
 export * from "./tokens/schema.ts";
+export * from "./webhooks/addresses.ts";
+export type { Outcome, OutgoingMessage } from "./webhooks/deliver.ts";
+export * from "./webhooks/schema.ts";

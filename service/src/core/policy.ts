@@ -25,6 +25,8 @@ export const permissions = {
   import: "write",
   "receiver:write": "admin",
   "audit:read": "admin",
+  "webhook:read": "admin",
+  "webhook:write": "admin",
 } as const satisfies Record<string, Scope>;
 
 export type Permission = keyof typeof permissions;

@@ -18,6 +18,7 @@ import type { JsonObject, Priority, Status } from "./schema.ts";
 import type { Tag } from "./tags/schema.ts";
 import type { Complexity, Task } from "./tasks/schema.ts";
 import type { AccessToken } from "./tokens/schema.ts";
+import type { Delivery, DeliveryState, DisabledReason, Webhook } from "./webhooks/schema.ts";
 
 /**
  * The storage port. Core decides; storage loads and saves, and enforces again what a database can enforce. An adapter
@@ -74,6 +75,8 @@ export interface Repositories {
   receivers: ReceiverStore;
   events: EventStore;
   importRuns: ImportRunStore;
+  webhooks: WebhookStore;
+  deliveries: DeliveryStore;
 }
 
 export interface Transaction extends Repositories {
@@ -163,6 +166,10 @@ export interface Upkeep {
   listExpiredClaims(limit: number): Promise<{ organizationId: string; claimId: string }[]>;
   /** Deletes idempotency records older than so many hours; returns how many. */
   deleteIdempotencyRecords(olderThanHours: number): Promise<number>;
+  /** See DeliveryClaim; none where the storage has no webhooks. */
+  claimDeliveries(claim: DeliveryClaim): Promise<ClaimedDelivery[]>;
+  /** Deletes some of the deliveries that arrived more than so many days ago; returns how many. */
+  deleteDeliveries(olderThanDays: number): Promise<number>;
 }
 
 // ---- organization-wide nouns
@@ -620,4 +627,94 @@ export interface IdempotencyStore {
     fingerprint: string,
   ): Promise<{ fingerprint: string; result: string } | undefined>;
   complete(actorId: string, keyHash: string, result: string): Promise<void>;
+}
+
+// ---- webhooks
+
+export interface WebhookStore {
+  list(keyset: Keyset): Promise<Webhook[]>;
+  find(id: string): Promise<Webhook | undefined>;
+  count(): Promise<number>;
+  /** The secret is sealed. */
+  insert(input: {
+    id: string;
+    projectId: string | null;
+    url: string;
+    description: string;
+    events: string[];
+    secret: string;
+  }): Promise<Webhook>;
+  /** Undefined when the version is another. `disabled: false` also forgets how long it has failed. */
+  update(
+    id: string,
+    patch: { url?: string; description?: string; events?: string[]; disabled?: boolean },
+    version: number,
+  ): Promise<Webhook | undefined>;
+  delete(id: string, version: number): Promise<boolean>;
+  /** Keeps the present secret beside the new one for so many hours; one that is older goes. */
+  rotate(id: string, secret: string, overlapHours: number): Promise<Webhook | undefined>;
+  /** Notes that an attempt succeeded. */
+  succeeded(id: string): Promise<void>;
+  /** Notes that an attempt failed, and returns for how many hours none has succeeded; undefined when it is gone. */
+  failed(id: string): Promise<number | undefined>;
+  /** False when it is gone or disabled already. */
+  disable(id: string, reason: DisabledReason): Promise<boolean>;
+}
+
+export interface DeliveryStore {
+  /** Newest first; keyset [id]. */
+  list(webhookId: string, state: DeliveryState | undefined, keyset: Keyset): Promise<Delivery[]>;
+  find(id: string): Promise<Delivery | undefined>;
+  /** Of a message that is of no event; those of events are written where the event is. */
+  insert(input: { id: string; webhookId: string; type: string; data: JsonObject }): Promise<Delivery>;
+  /** To be sent again from the first attempt on. Undefined when it is waiting to be sent already. */
+  replay(id: string): Promise<Delivery | undefined>;
+  /** The same with the dead letters of a webhook, the oldest ten thousand; returns how many. */
+  replayDead(webhookId: string): Promise<number>;
+  /** Makes dead letters of what waits, of ten thousand at most: for a disabled webhook, none of which is sent anyway. */
+  giveUp(webhookId: string, error: string): Promise<void>;
+  /** What came of an attempt. False when it was taken anew since, or is gone: then the result is another's to write. */
+  settle(result: DeliveryResult): Promise<boolean>;
+  /** Gives back what was not tried after all, to be taken after so many seconds. */
+  release(id: string, fence: number, seconds: number): Promise<void>;
+}
+
+export interface DeliveryResult {
+  id: string;
+  fence: number;
+  responseStatus: number | null;
+  durationMs: number;
+  /** Null for an attempt that succeeded. */
+  error: string | null;
+  /** Until the next attempt; null when there is none. */
+  retryInSeconds: number | null;
+}
+
+/**
+ * Takes deliveries that are due, of enabled webhooks only: the longest due first, at most `limit`, and of one webhook
+ * at most `perWebhook` together with those `underWay` (only one, while it is failing), so that one that hangs holds up
+ * no other. Nobody else gets them before `leaseSeconds` are over; then they are taken to be lost with their process.
+ */
+export interface DeliveryClaim {
+  limit: number;
+  perWebhook: number;
+  underWay: { webhook: string; count: number }[];
+  leaseSeconds: number;
+}
+
+export interface ClaimedDelivery {
+  id: string;
+  organizationId: string;
+  webhookId: string;
+  type: string;
+  data: JsonObject;
+  createdAt: string;
+  /** This one included. */
+  attempts: number;
+  fence: number;
+  url: string;
+  /** Sealed; the present one first. */
+  secrets: string[];
+  /** The database's clock, in seconds since 1970. */
+  now: number;
 }

@@ -15,6 +15,7 @@ import { addSecurity } from "./plugins/security.ts";
 import { agentRoutes } from "./routes/agents.ts";
 import { claimRoutes } from "./routes/claims.ts";
 import { commentRoutes } from "./routes/comments.ts";
+import { deliveryRoutes } from "./routes/deliveries.ts";
 import { dependencyRoutes } from "./routes/dependencies.ts";
 import { streamRoutes } from "./routes/event-stream.ts";
 import { eventRoutes } from "./routes/events.ts";
@@ -32,6 +33,7 @@ import { sessionRoutes } from "./routes/sessions.ts";
 import { tagRoutes } from "./routes/tags.ts";
 import { taskRoutes } from "./routes/tasks.ts";
 import { tokenRoutes } from "./routes/tokens.ts";
+import { webhookRoutes } from "./routes/webhooks.ts";
 import { buildLazySerializerCompiler } from "./serialization.ts";
 import { addStreams } from "./streams.ts";
 import { buildValidatorCompiler, openRecords } from "./validation.ts";
@@ -150,6 +152,8 @@ export async function buildApp(options: AppOptions): Promise<App> {
       await api.register(eventRoutes, edge);
       await api.register(streamRoutes, { ...edge, streams: addStreams(app, config) });
       await api.register(flagRoutes, edge);
+      await api.register(webhookRoutes, edge);
+      await api.register(deliveryRoutes, edge);
     },
     { prefix },
   );

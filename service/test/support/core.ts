@@ -4,6 +4,7 @@ import { createCore } from "../../src/core/create.ts";
 import { type Flags, noFlagSource } from "../../src/core/flags/service.ts";
 import type { Core, LanguageModel } from "../../src/core/index.ts";
 import type { Storage } from "../../src/core/storage.ts";
+import type { WebhookOptions } from "../../src/core/webhooks/service.ts";
 import { openPostgres } from "../../src/storage/postgres/open.ts";
 import { createTestDatabase } from "./database.ts";
 
@@ -26,6 +27,7 @@ export async function openTestCore({
   wrap = (storage: Storage) => storage,
   languageModel = null as LanguageModel | null,
   flags = noFlagSource as Flags,
+  webhooks = {} as WebhookOptions,
 } = {}): Promise<TestCore> {
   const database = await createTestDatabase();
   const real = await openPostgres({
@@ -34,7 +36,7 @@ export async function openTestCore({
     statementTimeoutMs: 20_000,
   });
   const storage = wrap(real);
-  const core = await createCore(storage, testSecret, { languageModel, flags });
+  const core = await createCore(storage, testSecret, { languageModel, flags, webhooks });
   const first = await createFirstOwner(real, { organization: "first", email: "owner@example.com" });
   if (first === undefined) throw new Error("the test database was not empty");
   const owner: Context = { ...(await core.access.fromAccessToken(first.token)), requestId: "test" };

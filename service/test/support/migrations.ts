@@ -230,6 +230,8 @@ export async function fill({ core, owner, addAgent }: TestCore): Promise<void> {
   await core.claims.claimNext(agent, "FILL", "master", {});
   await core.links.add(owner, "FILL:master:1", { url: "https://github.com/acme/web/issues/1" });
   await core.receivers.create(owner, { name: "web" });
+  const webhook = await core.webhooks.create(owner, { url: "https://example.com/hook" });
+  await core.webhooks.test(owner, webhook.id);
   await core.projects.create(owner, { key: "FILE", name: "File" });
   const tasks = [
     { id: 1, title: "Imported", status: "pending", dependencies: [] },

@@ -157,6 +157,25 @@ describe("loadConfig", () => {
     expect(faultsOf({ ...env, TASKMASTER_LLM_API_KEY: "two words" }).join()).not.toContain("two words");
   });
 
+  it("lets webhooks reach public addresses by https only, unless it is said otherwise in networks", () => {
+    expect(loadConfig({}).webhooks).toMatchObject({ allowHttp: false, allowedNetworks: [] });
+    const given = {
+      TASKMASTER_WEBHOOK_ALLOWED_NETWORKS: "10.0.0.0/8, fd00::/8",
+      TASKMASTER_WEBHOOK_ALLOW_HTTP: "true",
+      TASKMASTER_WEBHOOK_CONCURRENCY: "0",
+    };
+    expect(loadConfig(given).webhooks).toEqual({
+      allowHttp: true,
+      allowedNetworks: ["10.0.0.0/8", "fd00::/8"],
+      concurrency: 0,
+      retentionDays: 30,
+    });
+    for (const wrong of ["10.0.0.0", "10.0.0.0/33", "*", "localhost", "10.0.0.0/8,all"]) {
+      expect(faultsOf({ TASKMASTER_WEBHOOK_ALLOWED_NETWORKS: wrong })).toHaveLength(1);
+    }
+    expect(faultsOf({ TASKMASTER_WEBHOOK_ALLOW_HTTP: "yes" })).toHaveLength(1);
+  });
+
   it("is not disturbed by what Kubernetes adds for a service called taskmaster", () => {
     expect(
       faultsOf({

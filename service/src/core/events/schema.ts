@@ -44,6 +44,11 @@ export const eventTypes = [
   "receiver.updated",
   "receiver.rotated",
   "receiver.deleted",
+  "webhook.created",
+  "webhook.updated",
+  "webhook.rotated",
+  "webhook.disabled",
+  "webhook.deleted",
 ] as const;
 export type EventType = (typeof eventTypes)[number];
 

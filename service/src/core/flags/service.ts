@@ -1,5 +1,5 @@
 import type { Services } from "../change.ts";
-import type { Actor, Context, Role } from "../context.ts";
+import { type Actor, type Context, type Role, systemActor } from "../context.ts";
 import { AppError } from "../errors.ts";
 import type { Repositories } from "../storage.ts";
 import { type Flag, type FlagName, type FlagState, flagDefault, flagNames } from "./schema.ts";
@@ -59,11 +59,21 @@ export async function demandFlag(
   );
 }
 
+/** Whether the flag is on where the server itself acts for the organization, as an owner would. */
+export async function isOn(services: Services, flag: FlagName, organizationId: string): Promise<boolean> {
+  const server = { organizationId, actor: systemActor, role: "owner" } as const;
+  const subject = await subjectOf(server, services.storage.reader(organizationId));
+  return (await services.flags.evaluate(flag, subject)).on;
+}
+
 /** Slugs never change, so that each is read once. Forgotten all at once should there ever be many. */
 const slugs = new Map<string, string>();
 const slugsKept = 10_000;
 
-async function subjectOf(ctx: Context, read: Repositories): Promise<FlagSubject> {
+async function subjectOf(
+  ctx: Pick<Context, "organizationId" | "actor" | "role">,
+  read: Repositories,
+): Promise<FlagSubject> {
   const { organizationId, actor, role } = ctx;
   let organization = slugs.get(organizationId);
   if (organization === undefined) {

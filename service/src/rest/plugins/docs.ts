@@ -94,6 +94,7 @@ const tags = [
   ["links", "What tasks stand for in GitHub, GitLab, Jira and Linear."],
   ["receivers", "How trackers tell of what tasks link to."],
   ["flags", "Features that can be switched off."],
+  ["webhooks", "Events sent to URLs, signed by Standard Webhooks, and what came of each."],
   ["health", "For the platform that runs the server."],
 ].map(([name = "", description = ""]) => ({ name, description }));
 

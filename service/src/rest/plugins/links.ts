@@ -55,6 +55,9 @@ const places: Record<string, Place> = {
   },
   Receiver: { address: "/receivers/{id}", parameters: byId },
   IssuedReceiver: { address: "/receivers/{id}", parameters: byId },
+  Webhook: { address: "/webhooks/{id}", parameters: byId },
+  IssuedWebhook: { address: "/webhooks/{id}", parameters: byId },
+  Delivery: { address: "/deliveries/{id}", parameters: byId },
   Comment: { address: "/comments/{id}", parameters: byId },
 };
 

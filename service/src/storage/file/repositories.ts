@@ -1,4 +1,5 @@
 import type { Repositories, Transaction } from "../../core/storage.ts";
+import { withoutWebhooks } from "../../core/webhooks/unsupported.ts";
 import { createAgentStore } from "./agents.ts";
 import { createAttemptStore } from "./attempts.ts";
 import { createClaimStore } from "./claims.ts";
@@ -35,6 +36,7 @@ export function createRepositories(db: Db, organizationId: string): Repositories
     receivers: createReceiverStore(db, organizationId),
     events: createEventStore(db, organizationId),
     importRuns: createImportRunStore(db, organizationId),
+    ...withoutWebhooks,
   };
 }
 

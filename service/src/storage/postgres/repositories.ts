@@ -3,6 +3,7 @@ import { createAgentStore } from "./agents.ts";
 import { createAttemptStore } from "./attempts.ts";
 import { createClaimStore } from "./claims.ts";
 import { createCommentStore } from "./comments.ts";
+import { createDeliveryStore } from "./deliveries.ts";
 import { createDependencyStore } from "./dependencies.ts";
 import { createEventStore } from "./events.ts";
 import { createIdempotencyStore } from "./idempotency.ts";
@@ -17,6 +18,7 @@ import { type Db, iso, only, sql } from "./sql.ts";
 import { createTagStore } from "./tags.ts";
 import { createTaskStore } from "./tasks.ts";
 import { createTokenStore } from "./tokens.ts";
+import { createWebhookStore } from "./webhooks.ts";
 
 /** `appended` hears of the projects that got events. */
 export function createRepositories(
@@ -40,6 +42,8 @@ export function createRepositories(
     links: createLinkStore(db, organizationId),
     receivers: createReceiverStore(db, organizationId),
     importRuns: createImportRunStore(db, organizationId),
+    webhooks: createWebhookStore(db, organizationId),
+    deliveries: createDeliveryStore(db, organizationId),
   };
 }
 

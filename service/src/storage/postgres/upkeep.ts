@@ -1,4 +1,5 @@
 import type { Upkeep } from "../../core/storage.ts";
+import { createDeliveryQueue } from "./deliveries.ts";
 import { type Db, sql } from "./sql.ts";
 
 export function createUpkeep(db: Db): Upkeep {
@@ -15,5 +16,7 @@ export function createUpkeep(db: Db): Upkeep {
         DELETE FROM idempotency_records
         WHERE created_at < clock_timestamp() - make_interval(hours => ${olderThanHours}::int)`);
     },
+
+    ...createDeliveryQueue(db),
   };
 }

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { CallToolResult } from "@modelcontextprotocol/sdk/types.js";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { createCore } from "../../../src/core/create.ts";
 import { ask, type McpTest, openMcp, refusedBy, seed } from "../mcp/harness.ts";
 import { addMembers, addOrganization, api } from "../rest/harness.ts";
 import { definitions } from "./support.ts";
@@ -28,6 +29,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
+const secret = "a secret for tests, of thirty-two bytes or more";
 const tag = `${api}/projects/DEMO/tags/master`;
 
 describe("smart mode, switched off for an organization", () => {
@@ -72,8 +74,7 @@ describe("smart mode, switched off for an organization", () => {
     const headers = { "idempotency-key": "before" };
     const body = { mode: "smart" as const, ttlSeconds: 900 };
     // On the same database, with another source of flags.
-    const { createCore } = await import("../../../src/core/create.ts");
-    const on = await createCore(test.storage, "a secret for tests, of thirty-two bytes or more");
+    const on = await createCore(test.storage, secret);
     const context = { ...member.context, idempotencyKey: headers["idempotency-key"] };
     const made = await on.claims.claimNext(context, "DEMO", "master", body);
     const repeat = await test.call("POST", `${tag}/claims`, {
@@ -83,6 +84,43 @@ describe("smart mode, switched off for an organization", () => {
     });
     expect(repeat.status).toBe(201);
     expect(repeat.body).toEqual(made);
+  });
+});
+
+describe("webhooks, switched off on this server", () => {
+  const send = { url: "https://example.com/hook" };
+
+  it("are not made, changed or tried, but can be seen and deleted", async () => {
+    const on = await createCore(test.storage, secret);
+    const { id } = await on.webhooks.create(test.owner, send);
+    const one = `${api}/webhooks/${id}`;
+    const headers = { "if-match": '"1"' };
+    for (const [method, url, options] of [
+      ["POST", `${api}/webhooks`, { body: send }],
+      ["PATCH", one, { body: { events: ["task.*"] }, headers }],
+      ["POST", `${one}/rotate-secret`, {}],
+      ["POST", `${one}/test`, {}],
+      ["POST", `${one}/replay`, {}],
+    ] as const) {
+      const refused = await test.call(method, url, options);
+      expect([url, refused.status]).toEqual([url, 403]);
+      expect(refused.body).toMatchObject({ code: "forbidden", flag: "webhooks", reason: "setting" });
+    }
+    expect((await test.call("GET", one)).status).toBe(200);
+    expect((await test.call("DELETE", one, { headers })).status).toBe(204);
+  });
+
+  it("keep what is to be sent until they are on again, and count no attempt", async () => {
+    const on = await createCore(test.storage, secret);
+    const { id } = await on.webhooks.create(test.owner, send);
+    const message = await on.webhooks.test(test.owner, id);
+    const claim = { limit: 10, underWay: [], leaseSeconds: 60 };
+    expect(await test.core.webhooks.take(claim)).toEqual([]);
+    const waiting = await on.webhooks.getDelivery(test.owner, message.id);
+    expect(waiting).toMatchObject({ state: "pending", attempts: 0, error: null });
+    expect(waiting.nextAttemptAt !== null && waiting.nextAttemptAt > message.createdAt).toBe(true);
+    // Not due yet, or it would go round and round.
+    expect(await on.webhooks.take(claim)).toEqual([]);
   });
 });
 

@@ -21,6 +21,10 @@ export interface World {
   accessToken: string;
   claim: string;
   fence: number;
+  webhook: string;
+  webhookVersion: number;
+  /** A dead letter of it. */
+  delivery: string;
 }
 
 const linked = "https://github.com/acme/web/issues/12";
@@ -51,6 +55,7 @@ export async function buildWorld(core: Core, owner: Context, actor: Context = ow
     name: "W",
     role: "viewer",
   });
+  const webhook = await findWebhook(core, owner);
   const accessToken = await core.tokens.create(may(["owner", "admin", "member", "viewer"]), { name: "own" });
   const organization = await core.access
     .listOrganizations({ ...owner, tokenId: null })
@@ -74,7 +79,27 @@ export async function buildWorld(core: Core, owner: Context, actor: Context = ow
     accessToken: accessToken.id,
     claim: claim.id,
     fence: claim.fence,
+    ...webhook,
   };
+}
+
+/** The organization's webhook with a dead letter, made when there is none any more: it can have a hundred. */
+async function findWebhook(
+  core: Core,
+  owner: Context,
+): Promise<Pick<World, "webhook" | "webhookVersion" | "delivery">> {
+  const { items } = await core.webhooks.list(owner, {});
+  const url = "https://example.com/hook";
+  const { id, version } =
+    items[0] ?? (await core.webhooks.create(owner, { url, events: ["webhook.deleted"] }));
+  const dead = await core.webhooks.listDeliveries(owner, id, { state: "dead" });
+  if (dead.items[0] !== undefined)
+    return { webhook: id, webhookVersion: version, delivery: dead.items[0].id };
+  const delivery = await core.webhooks.test(owner, id);
+  // What waits when it is disabled is given up.
+  const disabled = await core.webhooks.update(owner, id, { disabled: true }, version);
+  const enabled = await core.webhooks.update(owner, id, { disabled: false }, disabled.version);
+  return { webhook: id, webhookVersion: enabled.version, delivery: delivery.id };
 }
 
 export interface RouteCase {
@@ -524,6 +549,58 @@ export const cases: Record<string, RouteCase> = {
     url: (w) => `${api}/projects/${w.project}/events/stream?after=0`,
     ok: 200,
     endless: true,
+  },
+  "GET /webhooks": { permission: "webhook:read", url: () => `${api}/webhooks`, ok: 200, own: true },
+  "POST /webhooks": {
+    permission: "webhook:write",
+    url: () => `${api}/webhooks`,
+    body: () => ({ url: "https://example.com/new", events: ["task.*"] }),
+    ok: 201,
+    own: true,
+  },
+  "GET /webhooks/:id": { permission: "webhook:read", url: (w) => `${api}/webhooks/${w.webhook}`, ok: 200 },
+  "PATCH /webhooks/:id": {
+    permission: "webhook:write",
+    url: (w) => `${api}/webhooks/${w.webhook}`,
+    body: () => ({ events: ["*"], description: "changed" }),
+    headers: (w) => version(w.webhookVersion),
+    ok: 200,
+  },
+  "DELETE /webhooks/:id": {
+    permission: "webhook:write",
+    url: (w) => `${api}/webhooks/${w.webhook}`,
+    headers: (w) => version(w.webhookVersion),
+    ok: 204,
+  },
+  "POST /webhooks/:id/rotate-secret": {
+    permission: "webhook:write",
+    url: (w) => `${api}/webhooks/${w.webhook}/rotate-secret`,
+    ok: 200,
+  },
+  "POST /webhooks/:id/test": {
+    permission: "webhook:write",
+    url: (w) => `${api}/webhooks/${w.webhook}/test`,
+    ok: 202,
+  },
+  "POST /webhooks/:id/replay": {
+    permission: "webhook:write",
+    url: (w) => `${api}/webhooks/${w.webhook}/replay`,
+    ok: 202,
+  },
+  "GET /webhooks/:id/deliveries": {
+    permission: "webhook:read",
+    url: (w) => `${api}/webhooks/${w.webhook}/deliveries?state=dead`,
+    ok: 200,
+  },
+  "GET /deliveries/:id": {
+    permission: "webhook:read",
+    url: (w) => `${api}/deliveries/${w.delivery}`,
+    ok: 200,
+  },
+  "POST /deliveries/:id/replay": {
+    permission: "webhook:write",
+    url: (w) => `${api}/deliveries/${w.delivery}/replay`,
+    ok: 202,
   },
   "GET /audit": { permission: "audit:read", url: () => `${api}/audit`, ok: 200, own: true },
 };

@@ -75,6 +75,8 @@ const withheld: Record<Role, Permission[]> = {
     "claim:any",
     "receiver:write",
     "audit:read",
+    "webhook:read",
+    "webhook:write",
   ],
   agent: [
     "organization:create",
@@ -92,6 +94,8 @@ const withheld: Record<Role, Permission[]> = {
     "import",
     "receiver:write",
     "audit:read",
+    "webhook:read",
+    "webhook:write",
   ],
   viewer: [
     "organization:update",
@@ -110,6 +114,8 @@ const withheld: Record<Role, Permission[]> = {
     "import",
     "receiver:write",
     "audit:read",
+    "webhook:read",
+    "webhook:write",
   ],
 };
 
@@ -148,6 +154,8 @@ describe.each([...roles])("as %s", (role) => {
         world.receiver.id,
         world.claim,
         world.accessToken,
+        world.webhook,
+        world.delivery,
       ];
       for (const mark of marks.filter((one) => !sent.includes(one))) {
         expect(`${name} ${answer.text}`).not.toContain(mark);

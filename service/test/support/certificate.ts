@@ -1,0 +1,21 @@
+/** Of hook.example.com, signed by itself, good until 2126; made for these tests and used for nothing else. */
+export const certificate = {
+  key: `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg6QP0OhdH0Xbq3cvj
+q9stNVO6789w62KGFK1n2cwLIuWhRANCAAS6etYawVwEbeq6IiYjR/wixr9gSC52
+xCEkDV0s2I9neJl+mVZoW6qUXDRjienn+0+O9bmrDTHBHFIGygnodt6k
+-----END PRIVATE KEY-----
+`,
+  cert: `-----BEGIN CERTIFICATE-----
+MIIBqzCCAVCgAwIBAgIUA9ICnobAoKkEPo+Bqt6dt7YMKhUwCgYIKoZIzj0EAwIw
+GzEZMBcGA1UEAwwQaG9vay5leGFtcGxlLmNvbTAgFw0yNjExMjYwMzM5MTNaGA8y
+MTI2MTEwMjAzMzkxM1owGzEZMBcGA1UEAwwQaG9vay5leGFtcGxlLmNvbTBZMBMG
+ByqGSM49AgEGCCqGSM49AwEHA0IABLp61hrBXARt6roiJiNH/CLGv2BILnbEISQN
+XSzYj2d4mX6ZVmhbqpRcNGOJ6ef7T471uasNMcEcUgbKCeh23qSjcDBuMB0GA1Ud
+DgQWBBSvDTYOioPNciSpemCZmaysdbfmFTAfBgNVHSMEGDAWgBSvDTYOioPNciSp
+emCZmaysdbfmFTAPBgNVHRMBAf8EBTADAQH/MBsGA1UdEQQUMBKCEGhvb2suZXhh
+bXBsZS5jb20wCgYIKoZIzj0EAwIDSQAwRgIhAP421qIGQSYNRPYe1LMnIuvM2eL1
+sFSA+nZiN+6Mh7szAiEAhQlXro3NObINplZve/zsH7/FwNeWv0lYt9y5WSMxqLI=
+-----END CERTIFICATE-----
+`,
+};
