@@ -3,10 +3,10 @@
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run token test lint format build peer schemathesis redis conformance check-migrations backup-suite bench-migrate bench-backup clean
+.PHONY: help run token test lint format build peer schemathesis redis conformance check-migrations backup-suite bench-migrate bench-backup bench-lost-updates clean
 
 help: ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: dist/.built ## Start the server on port 3000 with all it needs; DATABASE_URL uses your own PostgreSQL, or file:PATH
 	@case "$$DATABASE_URL" in postgres*) node dist/bin/cli.js migrate up ;; esac
@@ -52,6 +52,9 @@ bench-backup: dist/.built ## Back up, drill and restore a million tasks: time an
 
 bench-migrate: node_modules/.installed ## Migrations of a million tasks under 500 writes a second: what the writers notice
 	@node loadtest/migrate-under-load.ts
+
+bench-lost-updates: dist/.built ## MCP servers on one tasks.json at once, ours and the task-master-ai tool's: what is lost
+	@node loadtest/lost-updates.ts $(if $(PEER_DIR),--peer $(PEER_DIR))
 
 clean: ## Remove what was built; your data in ./data stays
 	rm -rf dist coverage node_modules

@@ -1,5 +1,4 @@
 import { createPrivateKey, createPublicKey } from "node:crypto";
-import { fileURLToPath } from "node:url";
 import { type Static, type TProperties, type TSchema, Type } from "typebox";
 import { Compile } from "typebox/compile";
 
@@ -130,7 +129,7 @@ const properties = {
     description:
       "The PostgreSQL database, or file:PATH for the tasks.json of a project's folder; without it the server starts a database of its own.",
     form: "a URL that starts with postgres:// or postgresql://, or file: and the path of a project's folder",
-    pattern: "^(postgres(ql)?://|file:).+",
+    pattern: "^(postgres(ql)?://|file:(?!//[^/])).+",
     absent: "embedded database",
   }),
   TASKMASTER_DATA_DIRECTORY: text({
@@ -578,10 +577,9 @@ function editDistance(a: string, b: string): number {
   return previous[b.length] ?? 0;
 }
 
-/** The path of file:PATH, which may be relative; file://PATH is a path from the root, escapes and all (RFC 8089). */
+/** The path of file:PATH or file:///PATH, as it is written: it may be relative, and has no escapes. */
 function folderOf(url: string | undefined): string | undefined {
-  if (url?.startsWith("file:") !== true) return undefined;
-  return url.startsWith("file://") ? fileURLToPath(url) : url.slice("file:".length);
+  return url?.startsWith("file:") === true ? url.replace(/^file:(\/\/(?=\/))?/, "") : undefined;
 }
 
 function sessionKey(values: Values, faults: string[], demanded: boolean): SessionKey | null {

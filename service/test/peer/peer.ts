@@ -12,10 +12,13 @@ export const PEER_PACKAGE = "task-master-ai";
 /** Exact on purpose: the recording is the behaviour of this version and of no other. */
 export const PEER_VERSION = "0.43.1";
 
-/** An installed peer: the folder that holds its node_modules, and the absolute path of its executable script. */
+/** An installed peer: the folder that holds its node_modules, and the absolute paths of its executable scripts. */
 export interface Peer {
   readonly dir: string;
+  /** The command line. */
   readonly entry: string;
+  /** The MCP server on standard input and output. */
+  readonly server: string;
 }
 
 /** What one call of the peer's command line left behind; `code` is null when it was killed. */
@@ -81,11 +84,11 @@ async function findPeer(dir: string): Promise<Peer | undefined> {
       `${root} holds version ${String(manifest.version)}, not ${PEER_VERSION}; name another folder`,
     );
   }
-  const script = manifest.bin?.["task-master"];
-  if (script === undefined) {
-    throw new Error(`${root} has no executable named task-master`);
+  const [script, server] = [manifest.bin?.["task-master"], manifest.bin?.["task-master-mcp"]];
+  if (script === undefined || server === undefined) {
+    throw new Error(`${root} has no executables named task-master and task-master-mcp`);
   }
-  return { dir, entry: join(root, script) };
+  return { dir, entry: join(root, script), server: join(root, server) };
 }
 
 /** Makes an empty project in a temporary folder, set up so that the peer asks nothing and prints no notices. */
@@ -112,7 +115,18 @@ export async function createProject(currentTag = "master"): Promise<PeerProject>
  * it asks the npm registry for a newer version.
  */
 export function runPeer(peer: Peer, project: PeerProject, args: readonly string[]): Promise<PeerRun> {
-  const env: NodeJS.ProcessEnv = {
+  return start(
+    process.execPath,
+    [peer.entry, ...args],
+    project.dir,
+    peerEnvironment(peer, project),
+    CALL_TIMEOUT_MS,
+  );
+}
+
+/** What `runPeer` says of the environment. */
+export function peerEnvironment(peer: Peer, project: PeerProject): Record<string, string> {
+  return {
     PATH: process.env.PATH ?? "",
     HOME: join(project.dir, "home"),
     USERPROFILE: join(project.dir, "home"),
@@ -127,7 +141,6 @@ export function runPeer(peer: Peer, project: PeerProject, args: readonly string[
     // Starting is nearly the whole of a call; Node's cache of compiled code takes a sixth off it.
     NODE_COMPILE_CACHE: join(peer.dir, "compile-cache"),
   };
-  return start(process.execPath, [peer.entry, ...args], project.dir, env, CALL_TIMEOUT_MS);
 }
 
 function start(

@@ -104,6 +104,17 @@ describe("loadConfig", () => {
     expect(faultsOf({ DATABASE_URL: "postgres://db/t" }).join()).toContain("openssl rand -base64 48");
   });
 
+  it("takes a project's folder for a database, which needs no key, and no other machine's", () => {
+    const folderOf = (url: string) => loadConfig({ DATABASE_URL: url }).database;
+    expect(folderOf("file:../my project")).toEqual({ kind: "file", directory: "../my project" });
+    expect(folderOf("file:/srv/project")).toEqual({ kind: "file", directory: "/srv/project" });
+    expect(folderOf("file:///srv/project")).toEqual({ kind: "file", directory: "/srv/project" });
+    expect(loadConfig({ DATABASE_URL: "file:." }).session.key).toBeNull();
+    for (const url of ["file:", "file://host/srv", "sqlite:x"]) {
+      expect(faultsOf({ DATABASE_URL: url }).join()).toContain("file: and the path of a project's folder");
+    }
+  });
+
   it("takes an Ed25519 key, also on one line, and no other key nor both", () => {
     const pem = (key: { privateKey: { export(options: object): string | Buffer } }) =>
       String(key.privateKey.export({ type: "pkcs8", format: "pem" }));

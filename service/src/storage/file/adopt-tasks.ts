@@ -43,7 +43,7 @@ export function applyTasks(
   for (const [name, { row }] of before) if (row !== undefined && edited.has(name)) touch(adoption, row);
   const leaving = [...before].filter(([name]) => !names.has(name)).flatMap(([, { row }]) => row ?? []);
   // All records first: a task that goes takes its subtasks along.
-  const records = leaving.flatMap((row) => taskRecord(rows, row));
+  const records = leaving.map((row) => taskRecord(rows, row));
   for (const record of records) {
     const { tag: name, localId } = record;
     adoption.record("task.deleted", record.id, { tag: name, localId, task: toTask(record) });
@@ -125,10 +125,13 @@ function updateTask(
     // All of them: a field that the file says in another form than the row is as the file says it from now on.
     ...(edited ? plain(valuesOf(task)) : {}),
     ...(edited || !isSame(was.source, task.source) ? { source: plain(task.source) } : {}),
+    // What quarantine has numbered can come to another number, when somebody else takes the one it had.
+    segment: task.segment,
+    number: task.number,
     rank,
     nextLocalNumber,
   };
-  if (edited || rank !== row.rank) touch(adoption, row);
+  if (edited || rank !== row.rank || task.segment !== row.segment) touch(adoption, row);
   if (!isSame(row, after)) rows.tasks.put(after);
   return after;
 }

@@ -162,7 +162,8 @@ function recorder(project: ProjectRow, now: string, events: EventDraft[]): Adopt
 
 function applyPlan(adoption: Adoption, before: ImportPlan, known: FileTag[], after: ImportPlan): void {
   const { rows, project, now } = adoption;
-  if (!isSame(project.source, after.source)) rows.projects.put({ ...project, source: plain(after.source) });
+  const rearranged = !isSame(before.source, after.source);
+  if (rearranged) rows.projects.put({ ...project, source: plain(after.source) });
   const names = new Set(after.tags.map(({ name }) => name));
   for (const { tag } of known) {
     if (names.has(tag.name)) continue;
@@ -178,7 +179,7 @@ function applyPlan(adoption: Adoption, before: ImportPlan, known: FileTag[], aft
       adoption.record("tag.created", null, { tag: tag.id, name: tag.name });
       applyTasks(adoption, tag, { tasks: [], edges: [] }, [], planned);
     } else {
-      const tag = updateTag(adoption, found.tag, was, planned, position);
+      const tag = updateTag(adoption, found.tag, rearranged ? undefined : was, planned, position);
       applyTasks(adoption, tag, was, found.tasks, planned);
     }
   });
@@ -197,24 +198,24 @@ function newTag(
   return { id: newId(), organizationId, projectId, position, ...values, ...dates };
 }
 
+/** `was` is undefined when the file has another shape, so that what is known of its old one is of no more use. */
 function updateTag(
   adoption: Adoption,
   tag: TagRow,
-  was: PlannedTag,
+  was: PlannedTag | undefined,
   planned: PlannedTag,
   position: number,
 ): TagRow {
   const { rows, now } = adoption;
-  const { description, metadata } = planned;
-  const edited = !isSame([was.description, was.metadata], [description, metadata]);
-  const changes = edited
-    ? changesOf({ description: tag.description, metadata: tag.metadata }, { description, metadata })
-    : {};
+  const { description, metadata, source } = planned;
+  const said = was && [was.description, was.metadata, was.source];
+  const edited = !isSame(said, [description, metadata, source]);
+  const before = { description: tag.description, metadata: tag.metadata };
+  const changes = edited ? changesOf(before, { description, metadata }) : {};
   const changed = Object.keys(changes).length > 0;
   const after: TagRow = {
     ...tag,
-    ...(edited ? { description, metadata: plain(metadata) } : {}),
-    ...(isSame(was.source, planned.source) ? {} : { source: plain(planned.source) }),
+    ...(edited ? plain({ description, metadata, source }) : {}),
     ...(changed ? { version: tag.version + 1, updatedAt: now } : {}),
     position,
     nextLocalNumber: Math.max(tag.nextLocalNumber, planned.nextLocalNumber),

@@ -2,7 +2,7 @@ import { AppError, notFound } from "../../core/errors.ts";
 import type { ClaimRecord, ClaimStore } from "../../core/storage.ts";
 import type { Db, Tx } from "./engine.ts";
 import { type ClaimRow, type Reading, timestamp } from "./model.ts";
-import { byId, localIdOf, pageById, plain } from "./rows.ts";
+import { byId, localIdOf, pageById, plain, timestampAfter } from "./rows.ts";
 
 /** The task's claim that has neither ended nor expired. */
 export function liveClaim(rows: Reading, taskId: string): ClaimRow | undefined {
@@ -125,7 +125,7 @@ export function createClaimStore(db: Db, organizationId: string): ClaimStore {
           ...{ id, organizationId, projectId: task.projectId, taskId, fence, ttlSeconds, previousStatus },
           holder: plain(holder),
           createdAt: timestamp(now),
-          expiresAt: timestamp(now + ttlSeconds * 1000),
+          expiresAt: timestampAfter(now, ttlSeconds * 1000),
           outcome: null,
           endedAt: null,
         };
@@ -135,7 +135,7 @@ export function createClaimStore(db: Db, organizationId: string): ClaimStore {
 
     renew: async (id, ttlSeconds) =>
       await db.write(async (tx) => {
-        const expiresAt = timestamp(Date.now() + ttlSeconds * 1000);
+        const expiresAt = timestampAfter(Date.now(), ttlSeconds * 1000);
         const claim: ClaimRow = { ...(await live(tx, id)), ttlSeconds, expiresAt };
         tx.rows.claims.put(claim);
         return claimRecord(tx.rows, claim);

@@ -3,6 +3,7 @@ import { open, readdir, rename, rm } from "node:fs/promises";
 import path from "node:path";
 import { crc32 } from "node:zlib";
 import { AppError } from "../../core/errors.ts";
+import { Retry } from "./locks.ts";
 import { type ChangeSet, createModel, type Model, tableNames } from "./model.ts";
 
 /**
@@ -52,6 +53,8 @@ export function createJournal(directory: string): Journal {
     return found === undefined ? "none" : `${found.ino} ${found.mtimeNs} ${found.size}`;
   };
 
+  const sizeNow = (): number => statSync(journalFile(generation), { throwIfNoEntry: false })?.size ?? 0;
+
   const readTail = (): ChangeSet[] => {
     const text = readFrom(journalFile(generation), offset);
     const commits: ChangeSet[] = [];
@@ -92,15 +95,15 @@ export function createJournal(directory: string): Journal {
 
   return {
     isBehind() {
-      const size = statSync(journalFile(generation), { throwIfNoEntry: false })?.size ?? 0;
-      return size !== offset || identify() !== identity;
+      return sizeNow() !== offset || identify() !== identity;
     },
 
     read() {
       let whole: Model | undefined;
       const commits: ChangeSet[] = [];
-      // Again when the snapshot was renewed meanwhile, for the old journal may have gone before it was read.
-      while (identify() !== identity) {
+      // Again when the snapshot was renewed meanwhile, for the old journal may have gone before it was read; and anew when
+      // the folder was put back to an earlier state.
+      while (identify() !== identity || sizeNow() < offset) {
         identity = identify();
         const snapshot = readSnapshot(snapshotFile);
         whole = createModel();
@@ -122,8 +125,9 @@ export function createJournal(directory: string): Journal {
       const line = Buffer.from(`${checksum(json)} ${json}\n`);
       const file = await open(journalFile(generation), "a", 0o600);
       try {
-        // What a crash left behind the last whole line.
         const { size } = await file.stat();
+        if (size < offset) throw new Retry("The folder was put back to an earlier state.");
+        // What a crash left behind the last whole line.
         if (size > offset) await file.truncate(offset);
         try {
           await file.writeFile(line);

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { AppError } from "../../core/errors.ts";
 import { adoptFile, adoptProject } from "./adopt.ts";
 import type { Committed } from "./committed.ts";
+import { enforce } from "./constraints.ts";
 import type { Journal } from "./journal.ts";
 import { type ChangeSet, changesIn, createDraft, type Draft, fileId, type Reading } from "./model.ts";
 import { createRenderer } from "./render.ts";
@@ -115,6 +116,7 @@ export function createKeeper({ journal, file, committed, name }: KeeperParts): K
         const events = await patiently(found, (text) => adoptFile(draft, state, text, file.path));
         committed.number(draft, events);
       }
+      enforce(draft, changesIn(draft));
       const changes = changesIn(draft);
       await journal.append(changes);
       committed.apply(changes);

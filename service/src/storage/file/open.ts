@@ -1,9 +1,10 @@
-import { chmod, mkdir, writeFile } from "node:fs/promises";
+import { chmod, mkdir, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
+import { AppError } from "../../core/errors.ts";
 import type { Storage, StorageCheck } from "../../core/storage.ts";
 import { createEngine } from "./engine.ts";
 import { createIdentityStore } from "./identity.ts";
-import { createJournal } from "./journal.ts";
+import { createJournal, syncDirectory } from "./journal.ts";
 import { createProcessLock } from "./process-lock.ts";
 import { createRepositories, createTransaction } from "./repositories.ts";
 import { openTasksFile } from "./tasks-file.ts";
@@ -20,11 +21,13 @@ export function sidecarOf(directory: string): string {
  */
 export async function openFile({ directory }: { directory: string }): Promise<Storage> {
   const root = path.resolve(directory);
+  await checkRoot(root);
   const sidecar = sidecarOf(root);
   await mkdir(sidecar, { recursive: true, mode: 0o700 });
   await chmod(sidecar, 0o700);
   await mkdir(path.join(root, ".taskmaster", "tasks"), { recursive: true });
   await writeFile(path.join(sidecar, ".gitignore"), "# Tokens, secrets and claims: this machine's own.\n*\n");
+  for (const folder of [sidecar, path.dirname(sidecar), root]) await syncDirectory(folder);
 
   const engine = createEngine({
     journal: createJournal(sidecar),
@@ -56,4 +59,14 @@ export async function openFile({ directory }: { directory: string }): Promise<St
     },
     close: engine.close,
   };
+}
+
+/** A slip in the path must not make a project somewhere else. */
+async function checkRoot(root: string): Promise<void> {
+  const found = await stat(root).catch(() => undefined);
+  if (found?.isDirectory() === true && path.basename(root) !== ".taskmaster") return;
+  throw new AppError(
+    "unavailable",
+    `${root} is no project's folder; name the one in which .taskmaster is, or is to be.`,
+  );
 }

@@ -3,7 +3,14 @@ import type { TaskSummary } from "../../core/dependencies/schema.ts";
 import { AppError } from "../../core/errors.ts";
 import type { Keyset } from "../../core/page.ts";
 import type { NewEvent } from "../../core/storage.ts";
-import type { Draft, EventRow, MembershipRow, Reading, TaskRow } from "./model.ts";
+import {
+  type Draft,
+  type EventRow,
+  type MembershipRow,
+  type Reading,
+  type TaskRow,
+  timestamp,
+} from "./model.ts";
 
 export function localIdOf(rows: Reading, task: TaskRow): string {
   const parent = task.parentId === null ? undefined : rows.tasks.get(task.parentId);
@@ -63,6 +70,17 @@ function freeze(value: unknown): unknown {
     for (const member of Object.values(value)) freeze(member);
   }
   return value;
+}
+
+/** The last instant that RFC 3339 can say. */
+const lastInstant = Date.parse("9999-12-31T23:59:59.999Z");
+
+/** So many milliseconds after an instant, as rows have it. */
+export function timestampAfter(instant: number, ms: number): string {
+  if (instant + ms > lastInstant) {
+    throw new AppError("invalid_input", "A time is later than can be stored; make it sooner.");
+  }
+  return timestamp(instant + ms);
 }
 
 export function gone(): AppError {

@@ -113,7 +113,8 @@ export function createTaskStore(db: Db, organizationId: string): TaskStore {
           ...row,
           ...plain(change),
           version: row.version + 1,
-          updatedAt: timestamp(),
+          // Another than before, or two changes within a millisecond could not be told apart by an `asOf`.
+          updatedAt: timestamp(Math.max(Date.now(), Date.parse(row.updatedAt) + 1)),
         };
         tx.rows.tasks.put(after);
         if (after.tagId !== row.tagId) follow(tx, after);

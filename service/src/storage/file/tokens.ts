@@ -2,7 +2,7 @@ import type { TokenStore } from "../../core/storage.ts";
 import type { AccessToken } from "../../core/tokens/schema.ts";
 import type { Db } from "./engine.ts";
 import { type MembershipRow, type Reading, type TokenRow, timestamp } from "./model.ts";
-import { gone, memberOf, pageById, plain } from "./rows.ts";
+import { gone, memberOf, pageById, plain, timestampAfter } from "./rows.ts";
 
 const dayMs = 86_400_000;
 
@@ -45,7 +45,7 @@ export function createTokenStore(db: Db, organizationId: string): TokenStore {
         const token: TokenRow = {
           ...{ id, organizationId, membershipId: membership.id, name, hash, hint, scopes: plain(scopes) },
           createdAt: timestamp(now),
-          expiresAt: timestamp(now + expiresInDays * dayMs),
+          expiresAt: timestampAfter(now, expiresInDays * dayMs),
           revokedAt: null,
         };
         rows.tokens.put(token);

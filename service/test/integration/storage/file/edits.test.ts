@@ -68,7 +68,13 @@ async function edit(change: (file: File) => void, from = base()): Promise<Event[
   const before = (await opened.core.events.list(opened.owner, opened.key, { limit: 200 })).last;
   change(from);
   await folder.write(write(from));
+  await agree();
   return (await opened.core.events.list(opened.owner, opened.key, { after: before, limit: 200 })).items;
+}
+/** What would be written says what the file says. */
+async function agree(): Promise<void> {
+  const written = await opened.core.importExport.export(opened.owner, opened.key, {});
+  expect(JSON.parse(written)).toEqual(JSON.parse(await folder.read()));
 }
 const kinds = (events: Event[]) => events.map(({ type, data }) => [type, data.localId ?? data.name]);
 
@@ -229,6 +235,49 @@ describe("an edit by somebody else", () => {
     expect(await get("4")).toMatchObject({ title: "Ours", priority: null, version: 1 });
   });
 
+  it("of a file with an id twice keeps the ids apart, whoever takes the next number", async () => {
+    await opened.close();
+    await folder.write(write({ master: { tasks: [task(1, "One"), task(1, "Also one")], metadata: {} } }));
+    opened = await openFolderCore(folder.directory);
+    const titles = async () => {
+      const { items } = await opened.core.tasks.list(opened.owner, opened.key, "master", {});
+      return items.map(({ localId, title }) => [localId, title]);
+    };
+    expect(await titles()).toEqual([
+      ["1", "One"],
+      ["2", "Also one"],
+    ]);
+    await opened.core.tasks.create(opened.owner, opened.key, "master", { title: "Ours" });
+    const file = JSON.parse(await folder.read());
+    expect(file.master.tasks.map(({ id }: Listed) => id)).toEqual([1, 1, 4]);
+    await edit(({ master }) => void master?.tasks.push(task(5, "Theirs")), file);
+    await edit(({ master }) => void master?.tasks.push(task(2, "Theirs too")), file);
+    expect((await titles()).map(([, title]) => title)).toEqual([
+      "One",
+      "Also one",
+      "Ours",
+      "Theirs",
+      "Theirs too",
+    ]);
+    expect(new Set((await titles()).map(([id]) => id)).size).toBe(5);
+    const { id, version } = await get("5");
+    await opened.core.tasks.update(opened.owner, id, { title: "Thine" }, { version });
+    expect(JSON.parse(await folder.read()).master.tasks[3]).toMatchObject({ id: 5, title: "Thine" });
+  });
+
+  it("of a tag that was renamed here, or made here, leaves the order and the words of the others", async () => {
+    await opened.core.tags.update(opened.owner, opened.key, "master", { name: "main" }, 1);
+    await opened.core.tags.create(opened.owner, opened.key, { name: "made", description: "here" });
+    await opened.core.tasks.create(opened.owner, opened.key, "made", { title: "Inside" });
+    const file = JSON.parse(await folder.read());
+    expect(Object.keys(file)).toEqual(["main", "side", "made"]);
+    await edit((all) => Object.assign(all.side?.tasks[0] ?? {}, { status: "done" }), file);
+    await edit((all) => Object.assign(all, { more: { tasks: [], metadata: {} } }), file);
+    const text = await folder.read();
+    await opened.core.tasks.update(opened.owner, at("1", "main"), { title: "Uno" }, { version: 1 });
+    expect(await folder.read()).toBe(text.replace('"One"', '"Uno"'));
+  });
+
   it("keeps what the file cannot say of a task that it changes", async () => {
     const claim = await opened.core.claims.claim(opened.owner, at("1"), {});
     const { id } = await get("1");
@@ -247,7 +296,7 @@ describe("a file that cannot be read", () => {
     [
       "half merged",
       write(base()).replace(
-        '"title": "Two",',
+        /^ *"title": "Two",$/m,
         '<<<<<<< HEAD\n"title": "Two",\n=======\n"title": "Zwei",\n>>>>>>> b',
       ),
       new RegExp(`Line ${lineOfTwo} has the mark of an unfinished merge`),
