@@ -3,7 +3,7 @@
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run token test lint format build peer schemathesis redis conformance check-migrations backup-suite bench-migrate bench-backup bench-lost-updates clean
+.PHONY: help run token test lint format build peer schemathesis redis conformance check-migrations backup-suite bench-migrate bench-backup bench-lost-updates bench-streams clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ bench-migrate: node_modules/.installed ## Migrations of a million tasks under 50
 
 bench-lost-updates: dist/.built ## MCP servers on one tasks.json at once, ours and the task-master-ai tool's: what is lost
 	@node loadtest/lost-updates.ts $(if $(PEER_DIR),--peer $(PEER_DIR))
+
+bench-streams: dist/.built ## Two thousand open event streams of one server: how soon they have an event, and its memory
+	@node loadtest/streams.ts
 
 clean: ## Remove what was built; your data in ./data stays
 	rm -rf dist coverage node_modules

@@ -529,7 +529,8 @@ export interface EventStore {
    * missed nothing at or below n.
    */
   sequence(projectId: string): Promise<void>;
-  list(projectId: string, after: number, limit: number): Promise<Event[]>;
+  /** `size` bounds it as well, by the characters of the events' data as JSON; the first one comes whatever its size. */
+  list(projectId: string, after: number, limit: number, size?: number): Promise<Event[]>;
   /** The last sequence given; undefined once the project is gone. */
   last(projectId: string): Promise<number | undefined>;
   /** Newest first; keyset [id]. */

@@ -57,7 +57,12 @@ export function buildMcpEdge(options: McpOptions): HttpEdge {
     },
 
     addRoutes(app) {
-      const sessions = new Sessions({ core, log, perMember: config.mcp.sessionsPerMember });
+      const sessions = new Sessions({
+        core,
+        log,
+        perMember: config.mcp.sessionsPerMember,
+        graceMs: config.requestTimeoutSeconds * 1000,
+      });
       // Before the connections are closed: their streams would keep them, and with them the process.
       app.addHook("preClose", () => sessions.close());
       app.addHook("onSend", async (request, reply, payload) => {
@@ -143,7 +148,9 @@ async function converse(
     // A client that opens its stream again has lost the one before, whether or not the server has noticed.
     if (resumed === undefined) session.transport.closeStandaloneSSEStream();
   }
+  const called = request.method === "POST" ? 1 : 0;
   session.open++;
+  session.calls += called;
   try {
     const response = await session.transport.handleRequest(webRequest(request), {
       parsedBody: request.body,
@@ -161,6 +168,7 @@ async function converse(
     return reply;
   } finally {
     session.open--;
+    session.calls -= called;
     session.lastUsed = performance.now();
   }
 }

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Server } from "@modelcontextprotocol/sdk/server/index.js";
 import { WebStandardStreamableHTTPServerTransport } from "@modelcontextprotocol/sdk/server/webStandardStreamableHttp.js";
 import { AppError, type Caller, type Core } from "../core/index.ts";
@@ -12,6 +13,7 @@ const idleMs = 30 * 60_000;
 const maximumInAll = 1000;
 /** How often idle sessions, and those whose credential is not good any more, are looked for. */
 const sweepMs = 15_000;
+const pollMs = 20;
 /** What a client waits before it opens a broken stream again. */
 const retryMs = 1000;
 
@@ -20,6 +22,8 @@ export interface SessionOptions {
   log: Logger;
   /** The most sessions of one member; 0 keeps none. */
   perMember: number;
+  /** How long, at the end, calls that are under way are waited for. */
+  graceMs: number;
 }
 
 export class Session {
@@ -32,8 +36,9 @@ export class Session {
   /** Whose it is; what the credential allows may change, and is then the newest. */
   caller: Caller;
   lastUsed = performance.now();
-  /** Requests and streams that are open now. */
+  /** Requests and streams that are open now, and how many of them the client waits for an answer to. */
   open = 0;
+  calls = 0;
 
   constructor(caller: Caller, onEnd: (session: Session) => void) {
     this.caller = caller;
@@ -62,6 +67,7 @@ export class Sessions {
   readonly #sessions = new Map<string, Session>();
   readonly #timer: NodeJS.Timeout;
   #sweeping: Promise<void> | undefined;
+  #closing = false;
 
   constructor(options: SessionOptions) {
     this.#options = options;
@@ -86,6 +92,7 @@ export class Sessions {
 
   /** Room is made by ending the session that was idle the longest; undefined when all are at work. */
   async create(caller: Caller): Promise<Session | undefined> {
+    if (this.#closing) return undefined;
     const member = memberOf(caller);
     const own = [...this.#sessions.values()].filter((session) => memberOf(session.caller) === member);
     if (!(await this.#makeRoom(own, this.#options.perMember))) return undefined;
@@ -134,9 +141,16 @@ export class Sessions {
     }
   }
 
+  /** Ends the streams that only listen, then what is under way has its time, and then everything. */
   async close(): Promise<void> {
+    this.#closing = true;
     clearInterval(this.#timer);
     await this.#sweeping;
+    for (const session of this.#sessions.values()) session.transport.closeStandaloneSSEStream();
+    const end = performance.now() + this.#options.graceMs;
+    while (performance.now() < end && [...this.#sessions.values()].some(({ calls }) => calls > 0)) {
+      await sleep(pollMs);
+    }
     for (const session of [...this.#sessions.values()]) await session.end();
   }
 }

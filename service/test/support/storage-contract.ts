@@ -416,6 +416,21 @@ export function storageContract(open: () => Promise<TestStorage>): void {
       expect((await reader.events.list(world.projectId, 0, 100)).length).toBe(20);
     });
 
+    test("a page is bounded by its size as well, but has one event at least", async () => {
+      const text = (length: number) => world.event({ data: { text: "x".repeat(length) } });
+      await reader.events.append([text(9_000), ...range(5).map(() => text(1_000)), text(9_000)]);
+      await storage.transaction(world.organizationId, (tx) => tx.events.sequence(world.projectId));
+      const lengths = async (after: number, limit: number, size?: number) =>
+        (await reader.events.list(world.projectId, after, limit, size)).length;
+      expect(await lengths(0, 10)).toBe(7);
+      expect(await lengths(0, 10, 3_500)).toBe(1);
+      expect(await lengths(1, 10, 3_500)).toBe(3);
+      expect(await lengths(1, 2, 3_500)).toBe(2);
+      expect(await lengths(4, 10, 3_500)).toBe(2);
+      expect(await lengths(6, 10, 3_500)).toBe(1);
+      expect(await lengths(7, 10, 3_500)).toBe(0);
+    });
+
     test("the audit goes back in time by pages and filters, and `since` gives what came after an instant", async () => {
       const task = await world.addTask();
       await reader.events.append([world.event({ taskId: task.id, type: "task.created" })]);

@@ -45,7 +45,12 @@ export function createFollow({ storage }: Pick<Services, "storage">) {
     authorize(who, "project:read");
     const reader = storage.reader(who.organizationId);
     const project = await getProject(reader, key);
-    const last = (await reader.events.last(project.id)) ?? 0;
+    let last = (await reader.events.last(project.id)) ?? 0;
+    if (after === undefined || after > last) {
+      // What happened before now must not pass for new only because nobody has asked for it yet.
+      await storage.transaction(who.organizationId, (tx) => tx.events.sequence(project.id));
+      last = (await reader.events.last(project.id)) ?? 0;
+    }
     signal.throwIfAborted();
 
     const reset = after !== undefined && after > last;

@@ -23,9 +23,10 @@ export interface TailOptions {
   closed: () => void;
 }
 
-const pageSize = 64;
+/** A page and the ring are bounded by their events and, in characters of JSON, by their size. */
+const pageEvents = 64;
+const pageSize = 262_144;
 const ringEvents = 256;
-/** In characters of JSON. */
 const ringSize = 1_048_576;
 /** However fast somebody writes, the log is read at most so often; a full page is followed by the next one at once. */
 const spacingMs = 20;
@@ -77,7 +78,7 @@ export function openTail({ storage, organizationId, project, last, closed }: Tai
       forget();
       head = 0;
     } else if (end > head) {
-      for (const event of await events.list(project.id, head, pageSize)) keep(event);
+      for (const event of await events.list(project.id, head, pageEvents, pageSize)) keep(event);
       stale ||= head < end;
       wakeAll();
     }
@@ -142,7 +143,9 @@ export function openTail({ storage, organizationId, project, last, closed }: Tai
         if (after < head) {
           const place = ring.length - (head - after);
           const page =
-            place < 0 ? await events.list(project.id, after, pageSize) : ring.slice(place, place + pageSize);
+            place < 0
+              ? await events.list(project.id, after, pageEvents, pageSize)
+              : ring.slice(place, place + pageEvents);
           if (page.length > 0) return page;
         }
         if (over !== undefined) throw over;

@@ -74,7 +74,7 @@ function refuse(task: TaskRecord, subtasks: TaskRecord[], { replace = false }: E
   if (subtasks.length > 0 && !replace) {
     throw new AppError(
       "conflict",
-      `Task ${task.localId} has ${subtasks.length} subtasks already; say replace to have them removed.`,
+      `Task ${task.localId} has ${subtasks.length} subtasks already; ask for them to be replaced (replace, or force), or remove them first.`,
     );
   }
 }

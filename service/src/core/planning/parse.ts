@@ -71,7 +71,7 @@ function refuse(before: TaskRecord[], tag: string, existing: Requirements["exist
   if (before.length > 0 && existing === "refuse") {
     throw new AppError(
       "conflict",
-      `The tag ${tag} has tasks already; say append to add behind them, or replace to have them removed.`,
+      `The tag ${tag} has tasks already; ask to append behind them, or to have them replaced (replace, or force).`,
     );
   }
   if (before.length > maximumReplaced && existing === "replace") {
@@ -121,7 +121,7 @@ export async function draftTask(
       return consult(present, work, {
         instructions: instructions.draft,
         data: { wishes: input.prompt, present: titlesOf(before) },
-        name: "task",
+        name: "draft",
         schema: DraftAnswer,
       });
     },

@@ -22,6 +22,8 @@ const number = (description: string) =>
   Type.Optional(
     Type.Union([Type.String({ pattern: "^\\d{1,9}$" }), Type.Integer({ minimum: 0 })], { description }),
   );
+/** What is written goes to a model that may be anywhere, and that says something else every time. */
+const asksTheModel = { idempotentHint: false, openWorldHint: true } as const;
 const flag = (description: string) => Type.Optional(Type.Boolean({ description }));
 const ignored = Type.Optional(Type.Union([Type.String(), Type.Boolean()]));
 
@@ -32,7 +34,7 @@ const parsePrd = defineTool({
     "Have the server's language model make tasks of a requirements document, which you give as text. Where the tag has " +
     "tasks, say append to add behind them, or force to have them removed first.",
   mode: "standard",
-  annotations: removes,
+  annotations: { ...removes, ...asksTheModel },
   input: {
     ...changing,
     input: Type.String({ minLength: 1, maxLength: 200_000, description: "The document's text itself." }),
@@ -86,7 +88,7 @@ const expandTask = defineTool({
     "Have the server's language model break a task down into subtasks. Where it has some, say force to have them replaced. " +
     "You may as well do it yourself, with add_subtask.",
   mode: "standard",
-  annotations: removes,
+  annotations: { ...removes, ...asksTheModel },
   input: {
     ...changing,
     id: Id,
@@ -136,7 +138,7 @@ const analyzeComplexity = defineTool({
     "Have the server's language model score how complex tasks are, all open ones or those of ids, and say which should be " +
     "broken down. complexity_report shows the scores later on.",
   mode: "standard",
-  annotations: sets,
+  annotations: { ...sets, ...asksTheModel },
   input: {
     ...changing,
     ids: Type.Optional(Ids),

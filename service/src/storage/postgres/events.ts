@@ -43,11 +43,25 @@ export function createEventStore(
         FROM waiting, raised WHERE events.id = waiting.id`);
     },
 
-    async list(projectId, after, limit) {
+    async list(projectId, after, limit, size) {
+      const log = sql`${own} AND e.project_id = ${projectId}::uuid`;
+      if (size === undefined) {
+        return await db.query<Event>(sql`
+          SELECT e.sequence::float8 AS sequence, ${shared} FROM events e
+          WHERE ${log} AND e.sequence > ${after}::bigint ORDER BY e.sequence LIMIT ${limit}`);
+      }
+      // Step by step along the sequence, which has no gaps: a sum over a whole page would unpack what is then left out.
       return await db.query<Event>(sql`
-        SELECT e.sequence::float8 AS sequence, ${shared} FROM events e
-        WHERE ${own} AND e.project_id = ${projectId}::uuid AND e.sequence > ${after}::bigint
-        ORDER BY e.sequence LIMIT ${limit}`);
+        WITH RECURSIVE page AS (
+          SELECT e.sequence, length(e.data::text)::bigint AS size, 1 AS place FROM events e
+          WHERE ${log} AND e.sequence = ${after + 1}::bigint
+          UNION ALL
+          SELECT e.sequence, page.size + length(e.data::text), page.place + 1
+          FROM page JOIN events e ON e.sequence = page.sequence + 1
+          WHERE ${log} AND page.place < ${limit} AND page.size + length(e.data::text) <= ${size}::bigint
+        )
+        SELECT e.sequence::float8 AS sequence, ${shared} FROM page JOIN events e ON e.sequence = page.sequence
+        WHERE ${log} ORDER BY e.sequence`);
     },
 
     async last(projectId) {

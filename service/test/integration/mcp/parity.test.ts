@@ -1,183 +1,226 @@
-import type { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { api } from "../rest/harness.ts";
+import { type ModelServer, numbered, openModelServer, says } from "../../support/model-server.ts";
 import { type McpTest, openMcp, seed } from "./harness.ts";
+import { type Edge, type Inputs, mcpEdge, restEdge, type UseCase } from "./parity-edges.ts";
 
 let test: McpTest;
-let client: Client;
+let model: ModelServer;
+/** Every way in to the same core; another one is another object here. */
+const edges: Edge[] = [];
+let tools: string[];
 
 beforeAll(async () => {
-  test = await openMcp({ TASKMASTER_MCP_MODE: "all" });
-  await seed(test.core, test.owner, "REST");
-  await seed(test.core, test.owner, "MCP");
-  client = await test.connect(test.token);
+  model = await openModelServer();
+  test = await openMcp({ TASKMASTER_MCP_MODE: "all" }, model.model());
+  const client = await test.connect(test.token);
+  tools = (await client.listTools()).tools.map(({ name }) => name);
+  edges.push(restEdge(test, "REST"), mcpEdge(client, "MCP"));
+  for (const { project } of edges) await seed(test.core, test.owner, project);
+  model.answer((response, { body }) => {
+    const { name } = body.response_format.json_schema;
+    const data = JSON.parse(body.messages[1]?.content ?? "") as { tasks?: { id: string }[] };
+    return says(answers[name as keyof typeof answers](data.tasks ?? []))(response, undefined as never);
+  });
 });
 afterAll(async () => {
   await test.close();
+  await model.close();
 });
 
-interface Outcome {
-  code: string;
-  detail: string;
-}
+/** What the model says, by what it is asked for: the same to every edge. */
+const words = { title: "Written", description: "By a model", details: "How", testStrategy: "Try" };
+const answers = {
+  subtasks: () => ({ subtasks: numbered({ 1: [], 2: [1] }) }),
+  tasks: () => ({ tasks: numbered({ 1: [], 2: [1] }, { priority: "low" }) }),
+  task: () => words,
+  draft: () => ({ ...words, priority: "high" }),
+  complexity: (asked: { id: string }[]) => ({
+    tasks: asked.map(({ id }, index) => ({
+      id,
+      score: index + 4,
+      recommendedSubtasks: 2,
+      expansionPrompt: "Look",
+      reasoning: "So",
+    })),
+  }),
+};
 
-async function overRest(method: string, path: string, body?: unknown, headers: Record<string, string> = {}) {
-  const answer = await test.call<Outcome>(method, `${api}${path}`, { body, headers });
-  return answer.status < 400 ? "ok" : { code: answer.body.code, detail: answer.body.detail };
-}
+/** What has no other edge to be the same as. */
+const alone: Record<string, string> = { use_tag: "what one MCP session remembers" };
 
-async function overMcp(name: string, input: Record<string, unknown>) {
-  const result = await client.callTool({ name, arguments: { project: "MCP", ...input } });
-  if (!result.isError) return "ok";
-  const { code } = result.structuredContent as { code: string };
-  const [{ text = "" } = {}] = result.content as { text?: string }[];
-  return { code, detail: text.slice(code.length + 2) };
-}
+type Step = { [U in UseCase]: [U, Inputs[U]] }[UseCase];
+
+const scenes: [string, Step[]][] = [
+  [
+    "look",
+    [
+      ["get_tasks", {}],
+      ["get_tasks", { status: "done" }],
+      ["get_tasks", { tag: "nowhere" }],
+      ["get_task", { id: "3.2" }],
+      ["get_task", { id: "99" }],
+      ["next_task", {}],
+      ["next_task", { mode: "smart" }],
+      ["next_task", { tag: "nowhere" }],
+      ["list_tags", {}],
+      ["validate_dependencies", {}],
+      ["validate_dependencies", { tag: "nowhere" }],
+      ["complexity_report", {}],
+      ["get_events", { after: 0 }],
+    ],
+  ],
+  [
+    "add tasks, once under a key, and none that waits for what is not there",
+    [
+      ["add_task", { title: "Five", priority: "high", dependencies: ["1", "2"] }],
+      ["add_task", { title: "Six", key: "once" }],
+      ["add_task", { title: "Six", key: "once" }],
+      ["add_task", { title: "Seven", key: "once" }],
+      ["add_task", { title: "Seven", dependencies: ["77"] }],
+    ],
+  ],
+  [
+    "change at the version that was seen, at an old one, and several at once",
+    [
+      ["set_task_status", { ids: ["4"], status: "review", version: 1 }],
+      ["set_task_status", { ids: ["4"], status: "done", version: 1 }],
+      ["set_task_status", { ids: ["4", "5"], status: "deferred" }],
+      ["set_task_status", { ids: ["99"], status: "done", version: 1 }],
+      ["update_task", { id: "2", details: "More", version: 2 }],
+      ["update_task", { id: "2", details: "Even more", version: 2 }],
+      ["update_subtask", { id: "3.1", details: "Noted" }],
+      ["update_subtask", { id: "3.1", details: "Noted again" }],
+    ],
+  ],
+  [
+    "subtasks, of which a parent takes its status, and no subtask of a subtask",
+    [
+      ["add_subtask", { id: "3", title: "Sub" }],
+      ["add_subtask", { id: "3.1", title: "Sub" }],
+      ["set_task_status", { ids: ["3.1"], status: "done" }],
+      ["get_task", { id: "3" }],
+      ["remove_subtask", { id: "3.3" }],
+      ["clear_subtasks", { id: "3" }],
+      ["get_task", { id: "3.1" }],
+    ],
+  ],
+  [
+    "dependencies, and none that makes a cycle",
+    [
+      ["add_dependency", { id: "4", dependsOn: "2" }],
+      ["add_dependency", { id: "1", dependsOn: "4" }],
+      ["remove_dependency", { id: "4", dependsOn: "2" }],
+      ["remove_dependency", { id: "4", dependsOn: "2" }],
+      ["fix_dependencies", {}],
+      ["fix_dependencies", { tag: "nowhere" }],
+    ],
+  ],
+  [
+    "claims, a late write, and every end",
+    [
+      ["claim_next", { ttlSeconds: 60 }],
+      ["claim_next", { id: "99" }],
+      ["heartbeat", {}],
+      ["heartbeat", { late: true }],
+      ["release_claim", { note: "Not today." }],
+      ["release_claim", { note: "Not today." }],
+      ["claim_next", { id: "1" }],
+      ["fail_claim", { note: "Broken." }],
+      ["claim_next", { id: "1" }],
+      ["complete_claim", { note: "Done." }],
+      ["complete_claim", { note: "Done." }],
+      ["next_task", {}],
+    ],
+  ],
+  [
+    "tags",
+    [
+      ["add_tag", { name: "beta" }],
+      ["add_tag", { name: "beta" }],
+      ["copy_tag", { from: "master", to: "copy" }],
+      ["copy_tag", { from: "nowhere", to: "other" }],
+      ["rename_tag", { from: "beta", to: "gamma" }],
+      ["rename_tag", { from: "beta", to: "delta" }],
+      ["delete_tag", { name: "gamma" }],
+      ["delete_tag", { name: "gamma" }],
+      ["list_tags", {}],
+    ],
+  ],
+  [
+    "move and remove",
+    [
+      ["move_task", { id: "6", before: "1" }],
+      ["move_task", { id: "6", parent: "3" }],
+      ["move_task", { id: "5", tag: "nowhere" }],
+      ["move_task", { id: "5", tag: "copy" }],
+      ["remove_task", { id: "1", version: 1 }],
+      ["remove_task", { id: "1" }],
+      ["remove_task", { id: "1" }],
+    ],
+  ],
+  [
+    "plan with the language model",
+    [
+      ["parse_prd", { text: "A shop." }],
+      ["parse_prd", { text: "A shop.", append: true }],
+      ["expand_task", { id: "2", count: 2 }],
+      ["expand_task", { id: "2" }],
+      ["expand_task", { id: "2.1" }],
+      ["expand_task", { id: "99" }],
+      ["analyze_project_complexity", { ids: ["2", "4"] }],
+      ["analyze_project_complexity", { ids: ["99"] }],
+      ["complexity_report", {}],
+      ["add_task", { prompt: "Something new", priority: "high" }],
+      ["update_task", { id: "4", prompt: "Better", version: 1 }],
+      ["update_task", { id: "4", prompt: "Better", version: 6 }],
+    ],
+  ],
+  ["and what happened is the same", [["get_events", { after: 0 }]]],
+];
 
 /** What differs by nature: whose project it is, and the ids and times of its rows. */
-function comparable(value: unknown): unknown {
+function comparable(value: unknown, { project }: Edge): unknown {
   return JSON.parse(
-    JSON.stringify(value)
-      .replaceAll(/"(MCP|REST)\b/g, '"KEY')
-      .replaceAll(/\\"(MCP|REST)\b/g, '\\"KEY')
+    JSON.stringify(value ?? null)
+      .replaceAll(new RegExp(`"${project}\\b`, "g"), '"KEY')
+      .replaceAll(new RegExp(`\\\\"${project}\\b`, "g"), '\\"KEY')
       .replaceAll(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g, "uuid")
       .replaceAll(/\d{4}-\d\d-\d\dT[0-9:.]+Z/g, "time"),
   );
 }
 
-async function stateOf(key: string): Promise<unknown> {
-  const tags = await test.core.tags.list(test.owner, key);
+/** All that storage holds of the edge's project. */
+async function stateOf(edge: Edge): Promise<unknown> {
+  const tags = await test.core.tags.list(test.owner, edge.project);
   const tasks = [];
   for (const { name } of tags) {
-    tasks.push((await test.core.tasks.list(test.owner, key, name, { limit: 200 })).items);
+    tasks.push((await test.core.tasks.list(test.owner, edge.project, name, { limit: 200 })).items);
   }
-  const { items } = await test.core.events.list(test.owner, key, { limit: 200 });
+  const { items } = await test.core.events.list(test.owner, edge.project, { limit: 200 });
   const events = items.map(({ type, data }) => ({ type, data }));
-  return comparable({ tags: tags.map(({ name, version }) => ({ name, version })), tasks, events });
+  return comparable({ tags: tags.map(({ name, version }) => ({ name, version })), tasks, events }, edge);
 }
 
-const tag = "/projects/REST/tags/master";
-const key = { "idempotency-key": "once" };
+function run<U extends UseCase>(edge: Edge, use: U, input: Inputs[U]): Promise<unknown> {
+  return edge.uses[use](input);
+}
 
-it.each<[string, () => Promise<unknown>, () => Promise<unknown>]>([
-  [
-    "add a task",
-    () => overRest("POST", `${tag}/tasks`, { title: "Five", priority: "high", dependencies: ["1", "2"] }),
-    () => overMcp("add_task", { title: "Five", priority: "high", dependencies: "1,2" }),
-  ],
-  [
-    "add one twice under a key",
-    async () => [
-      await overRest("POST", `${tag}/tasks`, { title: "Six" }, key),
-      await overRest("POST", `${tag}/tasks`, { title: "Six" }, key),
-      await overRest("POST", `${tag}/tasks`, { title: "Seven" }, key),
-    ],
-    async () => {
-      // The key is the principal's, whatever edge and project it is used at.
-      const idempotencyKey = "once over MCP";
-      return [
-        await overMcp("add_task", { title: "Six", idempotencyKey }),
-        await overMcp("add_task", { title: "Six", idempotencyKey }),
-        await overMcp("add_task", { title: "Seven", idempotencyKey }),
-      ];
-    },
-  ],
-  [
-    "set a status at the version seen",
-    () => overRest("PATCH", "/tasks/REST:master:4", { status: "review" }, { "if-match": '"1"' }),
-    () => overMcp("set_task_status", { id: "4", status: "review", version: 1 }),
-  ],
-  [
-    "set a status at an old version",
-    () => overRest("PATCH", "/tasks/REST:master:4", { status: "done" }, { "if-match": '"1"' }),
-    () => overMcp("set_task_status", { id: "4", status: "done", version: 1 }),
-  ],
-  [
-    "change words",
-    () => overRest("PATCH", "/tasks/REST:master:2", { details: "More" }, { "if-match": '"1"' }),
-    () => overMcp("update_task", { id: "2", details: "More", version: 1 }),
-  ],
-  [
-    "add a subtask, also to a subtask",
-    async () => [
-      await overRest("POST", "/tasks/REST:master:3/subtasks", { title: "Sub" }),
-      await overRest("POST", "/tasks/REST:master:3.1/subtasks", { title: "Sub" }),
-    ],
-    async () => [
-      await overMcp("add_subtask", { id: "3", title: "Sub" }),
-      await overMcp("add_subtask", { id: "3.1", title: "Sub" }),
-    ],
-  ],
-  [
-    "add a dependency, and one that makes a cycle",
-    async () => [
-      await overRest("PUT", "/tasks/REST:master:4/dependencies/2"),
-      await overRest("PUT", "/tasks/REST:master:1/dependencies/4"),
-    ],
-    async () => [
-      await overMcp("add_dependency", { id: "4", dependsOn: "2" }),
-      await overMcp("add_dependency", { id: "1", dependsOn: "4" }),
-    ],
-  ],
-  [
-    "remove a dependency, twice",
-    async () => [
-      await overRest("DELETE", "/tasks/REST:master:4/dependencies/2"),
-      await overRest("DELETE", "/tasks/REST:master:4/dependencies/2"),
-    ],
-    async () => [
-      await overMcp("remove_dependency", { id: "4", dependsOn: "2" }),
-      await overMcp("remove_dependency", { id: "4", dependsOn: "2" }),
-    ],
-  ],
-  [
-    "a subtask's status, which recomputes the parent's",
-    () => overRest("PATCH", "/tasks/REST:master:3.1", { status: "done" }, { "if-match": '"1"' }),
-    () => overMcp("set_task_status", { id: "3.1", status: "done", version: 1 }),
-  ],
-  [
-    "remove a task that others wait for",
-    () => overRest("DELETE", "/tasks/REST:master:1", undefined, { "if-match": '"1"' }),
-    () => overMcp("remove_task", { id: "1", version: 1 }),
-  ],
-  [
-    "copy a tag, and delete one that is not there",
-    async () => [
-      await overRest("POST", `${tag}/copy`, { name: "copy" }),
-      await overRest("DELETE", "/projects/REST/tags/nowhere", undefined, { "if-match": '"1"' }),
-    ],
-    async () => [
-      await overMcp("copy_tag", { sourceName: "master", targetName: "copy" }),
-      await overMcp("delete_tag", { name: "nowhere" }),
-    ],
-  ],
-  [
-    "claim the next task, write under a stale fence, and complete",
-    async () => {
-      const { body } = await test.call<{ id: string; fence: number }>("POST", `${api}${tag}/claims`, {
-        body: { ttlSeconds: 60 },
-      });
-      return [
-        await overRest("POST", `/claims/${body.id}/heartbeat`, { fence: body.fence + 7 }),
-        await overRest("POST", `/claims/${body.id}/complete`, { fence: body.fence, note: "Done." }),
-        await overRest("POST", `/claims/${body.id}/complete`, { fence: body.fence, note: "Done." }),
-      ];
-    },
-    async () => {
-      const result = await client.callTool({
-        name: "claim_next",
-        arguments: { project: "MCP", ttlSeconds: 60 },
-      });
-      const { claim } = result.structuredContent as { claim: { id: string; fence: number } };
-      const held = { project: undefined, claimId: claim.id };
-      return [
-        await overMcp("heartbeat", { ...held, fence: claim.fence + 7 }),
-        await overMcp("complete_claim", { ...held, fence: claim.fence, note: "Done." }),
-        await overMcp("complete_claim", { ...held, fence: claim.fence, note: "Done." }),
-      ];
-    },
-  ],
-])("REST and MCP: %s", async (_what, rest, mcp) => {
-  expect(comparable(await mcp())).toEqual(comparable(await rest()));
-  expect(await stateOf("MCP")).toEqual(await stateOf("REST"));
+it("there is a line for every tool, and every line is walked", () => {
+  const walked = new Set(scenes.flatMap(([, steps]) => steps.map(([use]) => use as string)));
+  expect([...walked, ...Object.keys(alone)].sort()).toEqual([...tools].sort());
+  for (const { name, uses } of edges)
+    expect([name, Object.keys(uses).sort()]).toEqual([name, [...walked].sort()]);
+});
+
+it.each(scenes)("the same over every edge: %s", async (_what, steps) => {
+  const walks = [];
+  for (const edge of edges) {
+    const outcomes = [];
+    for (const [use, input] of steps) {
+      outcomes.push({ use, input, outcome: comparable(await run(edge, use, input as never), edge) });
+    }
+    walks.push({ outcomes, state: await stateOf(edge) });
+  }
+  const [first, ...others] = walks;
+  for (const other of others) expect(other).toEqual(first);
 });

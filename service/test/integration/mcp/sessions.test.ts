@@ -3,8 +3,9 @@ import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import type { Transport } from "@modelcontextprotocol/sdk/shared/transport.js";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createLog } from "../../../src/log.ts";
+import type { ToolFeature } from "../../../src/mcp/features.ts";
 import { Sessions } from "../../../src/mcp/sessions.ts";
-import { addOrganization } from "../rest/harness.ts";
+import { addOrganization, openTestApp } from "../rest/harness.ts";
 import { ask, type McpTest, openMcp, seed } from "./harness.ts";
 
 let test: McpTest;
@@ -165,6 +166,32 @@ describe("a session", () => {
   });
 });
 
+it("a call that is under way when the server stops is answered", async () => {
+  let begun = () => {};
+  const running = new Promise<void>((resolve) => {
+    begun = resolve;
+  });
+  const slow: ToolFeature = {
+    definition: { name: "slow", inputSchema: { type: "object" } },
+    async call() {
+      begun();
+      await sleep(300);
+      return { content: [{ type: "text", text: "Done." }] };
+    },
+  };
+  const own = await openTestApp({}, { more: { tools: [slow] } });
+  const sent = { url: await own.app.listen({ host: "127.0.0.1", port: 0 }), token: own.token };
+  const session = await initialize(sent);
+  const listening = await send("GET", undefined, { session, ...sent });
+  const answer = send("POST", call("slow"), { session, ...sent });
+  await running;
+  const closed = own.close();
+  await ended(listening);
+  const [message] = await messages(await answer, 1);
+  expect(message?.data).toMatchObject({ result: { content: [{ text: "Done." }] } });
+  await closed;
+});
+
 describe("a stream", () => {
   it("goes on behind Last-Event-ID, as far as what came is kept", async () => {
     const session = await initialize();
@@ -225,7 +252,7 @@ describe("sessions in number", () => {
 
   it("end when they are idle, and when their token is revoked while they listen", async () => {
     const log = createLog({ logLevel: "silent" });
-    const sessions = new Sessions({ core: test.core, log, perMember: 10 });
+    const sessions = new Sessions({ core: test.core, log, perMember: 10, graceMs: 0 });
     const { id, token } = await test.core.tokens.create(test.owner, { name: "listener" });
     const caller = await test.core.access.fromAccessToken(token);
     const own = await test.core.access.fromAccessToken(test.token);

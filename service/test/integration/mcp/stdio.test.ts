@@ -1,6 +1,7 @@
 import { fileURLToPath } from "node:url";
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
+import { ResourceUpdatedNotificationSchema } from "@modelcontextprotocol/sdk/types.js";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { openTestCore, type TestCore, testSecret } from "../../support/core.ts";
 import { runCli } from "../../support/program.ts";
@@ -55,6 +56,22 @@ it("acts as the first organization's owner, and writes nothing but the protocol 
   });
   const { items } = await test.core.events.list(test.owner, "DEMO", { limit: 200 });
   expect(items.at(-1)).toMatchObject({ type: "task.updated", actor: { name: "owner@example.com" } });
+}, 60_000);
+
+it("is one session: it keeps a tag, and tells of changes that another process makes", async () => {
+  await test.core.tags.create(test.owner, "DEMO", { name: "beta" });
+  await withClient({ TASKMASTER_MCP_MODE: "all" }, async (client) => {
+    expect(await ask(client, "use_tag", { name: "beta" })).toMatchObject({ kept: true });
+    expect(await ask(client, "get_tasks")).toMatchObject({ tag: "beta" });
+    const updated = new Promise<string>((resolve) => {
+      client.setNotificationHandler(ResourceUpdatedNotificationSchema, ({ params }) => resolve(params.uri));
+    });
+    const uri = "task://DEMO/master/2";
+    await client.subscribeResource({ uri });
+    const { version } = await test.core.tasks.get(test.owner, "DEMO:master:2");
+    await test.core.tasks.update(test.owner, "DEMO:master:2", { title: "Two!" }, { version });
+    expect(await updated).toBe(uri);
+  });
 }, 60_000);
 
 it("acts as the token's principal, until the token is revoked", async () => {

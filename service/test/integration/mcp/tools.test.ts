@@ -1,5 +1,6 @@
 import type { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { fingerprint } from "../rest/harness.ts";
 import { ask, connectTo, type McpTest, openMcp, refusedBy, seed } from "./harness.ts";
 
 let test: McpTest;
@@ -39,9 +40,59 @@ describe("the list of tools", () => {
     for (const tool of tools) {
       expect(tool.description?.length).toBeGreaterThan(40);
       expect(tool.outputSchema?.type).toBe("object");
-      expect(tool.annotations?.openWorldHint).toBe(false);
       expect(tool.inputSchema.properties).toHaveProperty("projectRoot");
     }
+  });
+
+  it("says of each what clients ask people about before they let it run", async () => {
+    const { tools } = await client.listTools();
+    const having = (hint: "readOnlyHint" | "destructiveHint" | "idempotentHint" | "openWorldHint") =>
+      tools
+        .filter(({ annotations }) => annotations?.[hint] === true)
+        .map(({ name }) => name)
+        .sort();
+    // Written out a second time, so that a tool that is let run without a question is a decision and no slip.
+    const readOnly = [
+      "complexity_report",
+      "get_events",
+      "get_task",
+      "get_tasks",
+      "list_tags",
+      "next_task",
+      "validate_dependencies",
+    ];
+    expect(having("readOnlyHint")).toEqual(readOnly);
+    expect(having("destructiveHint")).toEqual([
+      "clear_subtasks",
+      "delete_tag",
+      "expand_task",
+      "fix_dependencies",
+      "parse_prd",
+      "remove_subtask",
+      "remove_task",
+    ]);
+    // What is written goes to a model that may be anywhere.
+    expect(having("openWorldHint")).toEqual(["analyze_project_complexity", "expand_task", "parse_prd"]);
+    const again = tools.map(({ name }) => name).filter((name) => !having("idempotentHint").includes(name));
+    expect(again.sort()).toEqual([
+      "add_subtask",
+      "add_tag",
+      "add_task",
+      "analyze_project_complexity",
+      "claim_next",
+      "copy_tag",
+      "expand_task",
+      "move_task",
+      "parse_prd",
+      "update_subtask",
+      "update_task",
+    ]);
+    for (const { annotations } of tools) expect(Object.keys(annotations ?? {})).toHaveLength(4);
+    // An event gets its place in the log when somebody first asks.
+    await ask(client, "get_events");
+    const before = await fingerprint(test.connectionString);
+    for (const name of readOnly) await ask(client, name, name === "get_task" ? { id: "3" } : {});
+    expect(await fingerprint(test.connectionString)).toBe(before);
   });
 
   it("does not run a tool that the mode leaves out", async () => {

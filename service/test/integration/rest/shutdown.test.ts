@@ -1,10 +1,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { Agent, request } from "node:http";
+import { connect } from "node:net";
 import { fileURLToPath } from "node:url";
 import pg from "pg";
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
 import { openTestCore, type TestCore } from "../../support/core.ts";
+import { openStream } from "../../support/streams.ts";
 import { api } from "./harness.ts";
 
 let test: TestCore;
@@ -146,6 +148,33 @@ it("finishes the requests that are under way when the drain is over", async () =
   expect((await ended)[0]).toBe(0);
   // Connections that clients would keep open must not hold the process.
   expect(performance.now() - released).toBeLessThan(5000);
+}, 60_000);
+
+it("ends streams when the drain is over, at once, also those whose readers take nothing", async () => {
+  const { child, port } = await startProgram(1);
+  const url = `http://127.0.0.1:${port}${api}/projects/LOAD/events/stream`;
+  const streams = await Promise.all(Array.from({ length: 5 }, () => openStream(url, token)));
+  const stuck = connect(port, "127.0.0.1");
+  stuck.on("error", () => {});
+  stuck.pause();
+  stuck.write(
+    `GET ${api}/projects/LOAD/events/stream?after=0 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\n\r\n`,
+  );
+  for (const stream of streams) await stream.until("start");
+  child.kill("SIGTERM");
+  // Whoever comes while the server still serves is served.
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  await test.core.tasks.create(test.owner, "LOAD", "master", { title: "during the drain" });
+  for (const stream of streams) await stream.until(1);
+  for (const stream of streams) {
+    expect((await stream.until("end")).data).toMatchObject({ code: "unavailable" });
+    expect(await stream.closed).toBe("ended");
+  }
+  const told = performance.now();
+  if (child.exitCode === null) await once(child, "exit");
+  expect(child.exitCode).toBe(0);
+  expect(performance.now() - told).toBeLessThan(5000);
+  stuck.destroy();
 }, 60_000);
 
 it("has no drain when somebody at a terminal stops it, but finishes what is under way", async () => {

@@ -1,0 +1,254 @@
+import { type ChildProcess, fork, spawn } from "node:child_process";
+import { once } from "node:events";
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { parseArgs } from "node:util";
+import pg from "pg";
+import { applyMigrations } from "../service/src/migrate/apply.ts";
+import { startServer } from "../service/src/storage/embedded/server.ts";
+import { round } from "./load.ts";
+import type { ReadersOptions, ReadersReport } from "./stream-readers.ts";
+
+const help = `Opens many event streams of one server, writes events, and measures how soon each stream has each event, and the
+memory of the server.
+
+  node loadtest/streams.ts [options]       needs the built program: make build
+
+  --streams N       how many streams that read (default 1900)
+  --slow N          how many more that take nothing (default 100)
+  --events N        how many events to write (default 200), one each --every milliseconds (default 100)
+  --help
+
+The server, the readers and the database are processes of their own; the readers' clock is that of the writer, since all are
+on this machine. The result is loadtest/results/streams.json and a table here. Exit code 1 when a reader lacks an event, has
+one twice or out of order, when a slow one is not cut off, or when the server took 300 MB of memory or more.
+`;
+
+const goalMegabytes = 300;
+const root = path.join(import.meta.dirname, "..");
+
+const { values } = parseArgs({
+  options: {
+    streams: { type: "string", default: "1900" },
+    slow: { type: "string", default: "100" },
+    events: { type: "string", default: "200" },
+    every: { type: "string", default: "100" },
+    help: { type: "boolean", default: false },
+  },
+});
+if (values.help) {
+  process.stdout.write(help);
+  process.exit(0);
+}
+const [streams, slow, events, every] = [
+  Number(values.streams),
+  Number(values.slow),
+  Number(values.events),
+  Number(values.every),
+];
+if (![streams, slow, events, every].every((value) => Number.isInteger(value) && value >= 0)) {
+  process.stderr.write("The options take whole numbers.\n");
+  process.exit(2);
+}
+
+const print = (line: string) => void process.stdout.write(`${line}\n`);
+const rank = (sorted: number[], share: number) =>
+  sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? 0;
+
+/** What the process holds now, and the most that it ever held; megabytes. */
+async function memoryOf(child: ChildProcess): Promise<{ now: number; most: number }> {
+  const status = await readFile(`/proc/${child.pid}/status`, "utf8");
+  const read = (name: string) =>
+    (Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)?.[1] ?? 0) * 1024) / 1e6;
+  return { now: read("VmRSS"), most: read("VmHWM") };
+}
+
+/** The real program, on a free port; its first token as well. */
+async function startProgram(
+  databaseUrl: string,
+): Promise<{ child: ChildProcess; url: string; token: string }> {
+  const child = spawn(process.execPath, [path.join(root, "dist/bin/cli.js"), "serve", "--welcome"], {
+    env: {
+      PATH: process.env.PATH,
+      MALLOC_ARENA_MAX: process.env.MALLOC_ARENA_MAX ?? "",
+      NODE_OPTIONS: process.env.NODE_OPTIONS ?? "",
+      DATABASE_URL: databaseUrl,
+      TASKMASTER_SESSION_SECRET: "a secret for benches, of thirty-two bytes or more",
+      TASKMASTER_RATE_LIMIT_MAX: "1000000000",
+      TASKMASTER_STREAMS_PER_TOKEN_MAX: "100000",
+      TASKMASTER_STREAMS_MAX: "100000",
+      LOG_LEVEL: "warn",
+      PORT: "0",
+    },
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  let text = "";
+  child.stdout.on("data", (chunk: Buffer) => {
+    text += chunk.toString();
+  });
+  for (;;) {
+    const url = /ready at (\S+)/.exec(text)?.[1];
+    const token = /tmp_[0-9a-f]{64}/.exec(text)?.[0];
+    if (url !== undefined && token !== undefined) return { child, url, token };
+    if (child.exitCode !== null) throw new Error("the server ended before it was ready");
+    await sleep(50);
+  }
+}
+
+async function fillLog(connectionString: string, count: number, size: number): Promise<void> {
+  const client = new pg.Client({ connectionString });
+  await client.connect();
+  await client.query(
+    `INSERT INTO events (organization_id, project_id, type, actor_id, actor_kind, actor_name, request_id, data)
+     SELECT organization_id, id, 'task.updated', id, 'agent', 'bench', 'bench', jsonb_build_object('text', repeat('x', $2))
+     FROM projects, generate_series(1, $1)`,
+    [count, size],
+  );
+  await client.end();
+}
+
+const folder = await mkdtemp(path.join(tmpdir(), "task-master-pro-bench-"));
+await chmod(folder, 0o711);
+const database = await startServer(path.join(folder, "data"));
+const children: ChildProcess[] = [];
+try {
+  await applyMigrations(database.connectionString);
+  const { child: server, url, token } = await startProgram(database.connectionString);
+  children.push(server);
+
+  const call = async (
+    method: string,
+    address: string,
+    body: object,
+    headers: Record<string, string> = {},
+  ) => {
+    const answer = await fetch(`${url}/api/v1${address}`, {
+      method,
+      body: JSON.stringify(body),
+      headers: { authorization: `Bearer ${token}`, "content-type": "application/json", ...headers },
+    });
+    const text = await answer.text();
+    if (!answer.ok) throw new Error(`${method} ${address} was answered ${answer.status}: ${text}`);
+    return JSON.parse(text) as { id: string; version: number };
+  };
+  await call("POST", "/projects", { key: "BENCH", name: "Bench" });
+  const task = await call("POST", "/projects/BENCH/tags/master/tasks", { title: "streamed" });
+  let { version } = task;
+  const change = async (values: object) => {
+    ({ version } = await call("PATCH", `/tasks/${task.id}`, values, { "if-match": `"${version}"` }));
+  };
+  // A log of more than what the kernel takes for a reader, so that one who takes nothing shows.
+  const filled = slow > 0 ? 300 : 0;
+  await fillLog(database.connectionString, filled, 100_000);
+  const before = await memoryOf(server);
+
+  const readers = fork(path.join(import.meta.dirname, "stream-readers.ts"), {
+    stdio: ["ignore", 1, 2, "ipc"],
+  });
+  children.push(readers);
+  const ask = async <T>(message: object | string): Promise<T> => {
+    const answered = once(readers, "message");
+    readers.send(message);
+    const [answer] = (await answered) as [T | { failed: string }];
+    if (typeof answer === "object" && answer !== null && "failed" in answer) throw new Error(answer.failed);
+    return answer as T;
+  };
+  const options: ReadersOptions = {
+    url: `${url}/api/v1/projects/BENCH/events/stream`,
+    token,
+    streams,
+    slow,
+  };
+  print(`Opening ${streams} streams, and ${slow} that take nothing…`);
+  const opening = performance.now();
+  await ask({ open: options });
+  const openSeconds = (performance.now() - opening) / 1000;
+  await sleep(2_000);
+  const idle = await memoryOf(server);
+
+  print(`Writing ${events} events, one each ${every} ms…`);
+  const answers: number[] = [];
+  const writing = performance.now();
+  for (let i = 0; i < events; i += 1) {
+    const due = writing + i * every;
+    if (performance.now() < due) await sleep(due - performance.now());
+    const sent = performance.now();
+    await change({ title: `streamed ${i}` });
+    answers.push(performance.now() - sent);
+  }
+  const seconds = (performance.now() - writing) / 1000;
+  const loaded = await memoryOf(server);
+
+  let cut = 0;
+  for (let i = 0; i < 120 && cut < slow; i += 1) {
+    ({ cut } = await ask<{ cut: number }>("cut"));
+    await sleep(500);
+  }
+  const { report } = await ask<{ report: ReadersReport }>({ finish: filled + 2 + events });
+  const memory = await memoryOf(server);
+
+  const latency = report.latency.sort((a, b) => a - b);
+  const untilAll = report.untilAll.sort((a, b) => a - b);
+  const answer = answers.sort((a, b) => a - b);
+  const ranks = (sorted: number[]) => ({
+    p50: round(rank(sorted, 0.5)),
+    p99: round(rank(sorted, 0.99)),
+    max: round(rank(sorted, 1)),
+  });
+  const result = {
+    measuredAt: new Date().toISOString(),
+    streams,
+    slow,
+    events,
+    everyMs: every,
+    openSeconds: round(openSeconds),
+    writeSeconds: round(seconds),
+    deliveries: latency.length,
+    latencyMs: ranks(latency),
+    untilAllMs: ranks(untilAll),
+    answerMs: ranks(answer),
+    faulty: report.faulty,
+    lost: report.lost,
+    cut: report.cut,
+    readersBusy: round(report.busy),
+    megabytes: {
+      before: round(before.now),
+      idle: round(idle.now),
+      loaded: round(loaded.now),
+      end: round(memory.now),
+      most: round(memory.most),
+    },
+  };
+  await mkdir(path.join(import.meta.dirname, "results"), { recursive: true });
+  await writeFile(
+    path.join(import.meta.dirname, "results", "streams.json"),
+    `${JSON.stringify(result, null, 2)}\n`,
+  );
+  const row = (name: string, { p50, p99, max }: { p50: number; p99: number; max: number }) =>
+    print(`  ${name.padEnd(32)} ${[p50, p99, max].map((ms) => `${ms.toFixed(1)} ms`.padStart(11)).join("")}`);
+  print(`  ${"".padEnd(32)} ${["p50", "p99", "most"].map((name) => name.padStart(11)).join("")}`);
+  row("an event on a stream after", result.latencyMs);
+  row("an event on all streams after", result.untilAllMs);
+  row("a write answered after", result.answerMs);
+  print(
+    `  memory: ${before.now.toFixed(0)} MB before, ${idle.now.toFixed(0)} MB with all open, ${loaded.now.toFixed(0)} MB behind the events, ${memory.most.toFixed(0)} MB at most`,
+  );
+  print(
+    `  ${latency.length} deliveries; ${report.faulty} faulty and ${report.lost} lost streams; ${report.cut} of ${slow} slow ones cut off; readers busy ${(report.busy * 100).toFixed(0)} %`,
+  );
+  const complete = report.faulty === 0 && report.lost === 0 && latency.length === streams * events;
+  if (!complete || report.cut < slow || memory.most >= goalMegabytes) {
+    print("That is not what it should be.");
+    process.exitCode = 1;
+  }
+} finally {
+  for (const child of children) {
+    if (child.exitCode !== null) continue;
+    child.kill("SIGKILL");
+    await once(child, "exit");
+  }
+  await database.close();
+  await rm(folder, { recursive: true, force: true });
+}
