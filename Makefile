@@ -57,7 +57,7 @@ bench-lost-updates: dist/.built ## MCP servers on one tasks.json at once, ours a
 	@node loadtest/lost-updates.ts $(if $(PEER_DIR),--peer $(PEER_DIR))
 
 bench-streams: dist/.built ## Two thousand open event streams of one server: how soon they have an event, and its memory
-	@node loadtest/streams.ts
+	@NODE_OPTIONS="--max-semi-space-size=2 --max-old-space-size=160" node loadtest/streams.ts
 
 clean: ## Remove what was built; your data in ./data stays
 	rm -rf dist coverage node_modules

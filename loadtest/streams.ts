@@ -16,8 +16,8 @@ memory of the server.
 
   node loadtest/streams.ts [options]       needs the built program: make build
 
-  --streams N       how many streams that read (default 1900)
-  --slow N          how many more that take nothing (default 100)
+  --streams N       how many streams that read (default 1980)
+  --slow N          how many more that take nothing (default 20)
   --events N        how many events to write (default 200), one each --every milliseconds (default 100)
   --help
 
@@ -31,8 +31,8 @@ const root = path.join(import.meta.dirname, "..");
 
 const { values } = parseArgs({
   options: {
-    streams: { type: "string", default: "1900" },
-    slow: { type: "string", default: "100" },
+    streams: { type: "string", default: "1980" },
+    slow: { type: "string", default: "20" },
     events: { type: "string", default: "200" },
     every: { type: "string", default: "100" },
     help: { type: "boolean", default: false },
@@ -182,7 +182,7 @@ try {
   const loaded = await memoryOf(server);
 
   let cut = 0;
-  for (let i = 0; i < 120 && cut < slow; i += 1) {
+  for (let i = 0; i < 360 && cut < slow; i += 1) {
     ({ cut } = await ask<{ cut: number }>("cut"));
     await sleep(500);
   }
