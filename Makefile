@@ -3,7 +3,7 @@
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run token test lint format build peer schemathesis redis conformance check-migrations backup-suite bench-migrate bench-backup bench-lost-updates bench-streams clean
+.PHONY: help run token test lint format build peer schemathesis redis conformance check-migrations backup-suite bench-migrate bench-backup bench-lost-updates bench-streams bench-file clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ bench-lost-updates: dist/.built ## MCP servers on one tasks.json at once, ours a
 
 bench-streams: dist/.built ## Two thousand open event streams of one server: how soon they have an event, and its memory
 	@NODE_OPTIONS="--max-semi-space-size=2 --max-old-space-size=160" node loadtest/streams.ts
+
+bench-file: node_modules/.installed ## Single changes of a tasks.json as large as the largest known one
+	@node loadtest/file-change.ts
 
 clean: ## Remove what was built; your data in ./data stays
 	rm -rf dist coverage node_modules

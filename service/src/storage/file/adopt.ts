@@ -31,7 +31,7 @@ const editor: Actor = { ...systemActor, name: fileId };
  */
 export function adoptProject(
   rows: Draft,
-  folder: { organizationId: string; name: string; path: string },
+  folder: { organizationId: string; name: string; label: string },
   found: FileText | undefined,
 ): EventDraft[] {
   const now = timestamp();
@@ -55,7 +55,7 @@ export function adoptProject(
     rows.tags.put(newTag(project, emptyTag, 0, now, null));
     return events;
   }
-  const plan = planOf(found.text, "master", folder.path);
+  const plan = planOf(found.text, "master", folder.label);
   const quiet = { rows, project, now, touched: new Map(), record: () => {} };
   applyPlan(quiet, emptyPlan, [], plan);
   const report: ImportReport = {
@@ -87,11 +87,11 @@ export function adoptProject(
  * it would be written and as it is. Tasks are known by tag and local id, and keep what the file cannot hold; what did not
  * change stays as it is. Throws unavailable when the file cannot be read, before anything is changed.
  */
-export function adoptFile(rows: Draft, state: FileRow, found: FileText, path: string): EventDraft[] {
+export function adoptFile(rows: Draft, state: FileRow, found: FileText, label: string): EventDraft[] {
   const project = rows.projects.get(state.projectId);
   if (project === undefined) throw new Error("the file's project is gone");
   const tag = defaultTagOf(project.source);
-  const after = planOf(found.text, tag, path);
+  const after = planOf(found.text, tag, label);
   const before = planImport(createRenderer()(rows, project.id), { defaultTag: tag });
   const now = timestamp();
   const events: EventDraft[] = [];
@@ -117,7 +117,7 @@ const emptyTag: Pick<PlannedTag, "name" | "description" | "metadata" | "nextLoca
   nextLocalNumber: 1,
 };
 
-function planOf(text: string, defaultTag: string, path: string): ImportPlan {
+function planOf(text: string, defaultTag: string, label: string): ImportPlan {
   const plan = planImport(text, { defaultTag });
   const fatal = plan.problems.find((problem) => problem.fatal);
   if (fatal === undefined) return plan;
@@ -129,7 +129,7 @@ function planOf(text: string, defaultTag: string, path: string): ImportPlan {
       : `Line ${mark + 1} has the mark of an unfinished merge.`;
   throw new AppError(
     "unavailable",
-    `${path} cannot be read, and was left as it is. ${detail} Mend it there.`,
+    `${label} cannot be read, and was left as it is. ${detail} Mend it there.`,
     {
       errors: [{ pointer: fatal.pointer, detail }],
     },

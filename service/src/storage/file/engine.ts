@@ -103,7 +103,7 @@ export function createEngine({ journal, lock, file, name }: EngineParts): Engine
       await turns.enter();
       await turns.leave();
     } catch (error) {
-      throw translate(error, file.path);
+      throw translate(error);
     }
   };
 
@@ -218,7 +218,7 @@ export function createEngine({ journal, lock, file, name }: EngineParts): Engine
       try {
         return await runOnce(work);
       } catch (error) {
-        if (!isRetryable(error)) throw translate(error, file.path);
+        if (!isRetryable(error)) throw translate(error);
         if (attempt === attempts) {
           throw new AppError("unavailable", "Too many changes met at one place; try again.", {
             cause: error,
@@ -271,10 +271,10 @@ function isRetryable(error: unknown): boolean {
   return origin instanceof Retry;
 }
 
-/** An error of the file system's, in a sentence; any other as it is. */
-function translate(error: unknown, path: string): unknown {
-  if (error instanceof AppError || !(error instanceof Error)) return error;
-  if (!("code" in error) || !/^E[A-Z]+$/.test(String(error.code))) return error;
-  const message = `The folder of ${path} cannot be read or written: ${error.message}.`;
+/** An error of the file system's, in a sentence that says nothing of where the folder lies; any other as it is. */
+function translate(error: unknown): unknown {
+  if (error instanceof AppError || !(error instanceof Error) || !("code" in error)) return error;
+  if (!/^E[A-Z]+$/.test(String(error.code))) return error;
+  const message = `The project's folder cannot be read or written (${error.code}).`;
   return new AppError("unavailable", message, { cause: error });
 }

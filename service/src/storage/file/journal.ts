@@ -238,12 +238,13 @@ function readSnapshot(file: string): Snapshot {
   } catch {
     throw damaged(file);
   }
-  throw new AppError("unavailable", `${file} was written by a newer release; run that one.`);
+  throw new AppError("unavailable", `${path.basename(file)} was written by a newer release; run that one.`);
 }
 
 function damaged(file: string): AppError {
+  const name = path.join(".taskmaster", path.basename(path.dirname(file)), path.basename(file));
   const wayOut = "Put the folder back from a copy, or move it away to begin anew with what tasks.json holds.";
-  return new AppError("unavailable", `${file} is damaged, so that what it held cannot be read. ${wayOut}`);
+  return new AppError("unavailable", `${name} is damaged, so that what it held cannot be read. ${wayOut}`);
 }
 
 function isMissing(error: unknown): boolean {

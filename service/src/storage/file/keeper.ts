@@ -105,15 +105,15 @@ export function createKeeper({ journal, file, committed, name }: KeeperParts): K
         if (first === undefined) return false;
         committed.number(
           draft,
-          adoptProject(draft, { organizationId: first.id, name, path: file.path }, found),
+          adoptProject(draft, { organizationId: first.id, name, label: file.label }, found),
         );
         if (found === undefined) {
           await persist(draft);
           return true;
         }
       } else {
-        if (found === undefined) throw missing(file.path);
-        const events = await patiently(found, (text) => adoptFile(draft, state, text, file.path));
+        if (found === undefined) throw missing(file.label);
+        const events = await patiently(found, (text) => adoptFile(draft, state, text, file.label));
         committed.number(draft, events);
       }
       enforce(draft, changesIn(draft));
@@ -145,9 +145,9 @@ function concernsFile(rows: Reading, { puts, removed }: ChangeSet, projectId: st
   );
 }
 
-function missing(path: string): AppError {
+function missing(label: string): AppError {
   return new AppError(
     "unavailable",
-    `${path} is gone. Put it back (git checkout -- ${path}), or move .taskmaster/task-master-pro away to begin anew.`,
+    `${label} is gone. Put it back (git checkout -- ${label}), or move .taskmaster/task-master-pro away to begin anew.`,
   );
 }

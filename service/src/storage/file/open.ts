@@ -32,7 +32,7 @@ export async function openFile({ directory }: { directory: string }): Promise<St
   const engine = createEngine({
     journal: createJournal(sidecar),
     lock: createProcessLock(sidecar),
-    file: openTasksFile(path.join(root, ".taskmaster", "tasks", "tasks.json")),
+    file: openTasksFile(root),
     name: path.basename(root),
   });
   const { db } = engine;

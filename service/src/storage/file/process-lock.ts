@@ -34,6 +34,8 @@ interface Owner {
 const heartbeatMs = 2_000;
 /** How long a heartbeat may be missing: far longer than a busy machine is late. */
 const staleMs = 30_000;
+/** The same for one that waits, which shows that it lives about every second. */
+const waiterMs = 5_000;
 
 export function createProcessLock(directory: string): ProcessLock {
   const file = path.join(directory, "lock");
@@ -54,7 +56,7 @@ export function createProcessLock(directory: string): ProcessLock {
           await removeStale(directory, self);
           if (Date.now() > deadline) throw await refusal(file);
           await sleep(1 + Math.random() * Math.min(attempt, 10), undefined);
-          // Whoever waits shows that it lives as well, or its own file would be swept away.
+          // Whoever waits shows that it lives as well, or nobody would make way for it.
           if (attempt % 100 === 0) await touch(mine);
         }
       } catch (error) {
@@ -69,7 +71,8 @@ export function createProcessLock(directory: string): ProcessLock {
     isHeld: own,
 
     async isWantedByOthers() {
-      return (await readdir(directory)).some((name) => name.startsWith("lock-"));
+      const ages = await Promise.all((await waiters(directory)).map(ageOf));
+      return ages.some((age) => age < waiterMs);
     },
 
     async release() {
@@ -104,6 +107,12 @@ function startOf(pid: number): string | null {
   }
 }
 
+/** The files of those who wait, some of whom may have died over it. */
+async function waiters(directory: string): Promise<string[]> {
+  const names = await readdir(directory);
+  return names.filter((name) => name.startsWith("lock-")).map((name) => path.join(directory, name));
+}
+
 async function tryLink(from: string, to: string): Promise<boolean> {
   try {
     await link(from, to);
@@ -130,10 +139,8 @@ async function removeStale(directory: string, self: Omit<Owner, "token">): Promi
   }
   try {
     if ((await readOwner(file))?.token === owner.token) await unlink(file);
-    // What dead waiters left.
-    for (const name of await readdir(directory)) {
-      const left = path.join(directory, name);
-      if (name.startsWith("lock-") && (await ageOf(left)) > staleMs) await unlink(left).catch(() => {});
+    for (const left of await waiters(directory)) {
+      if ((await ageOf(left)) > staleMs) await unlink(left).catch(() => {});
     }
   } finally {
     await unlink(guard).catch(() => {});

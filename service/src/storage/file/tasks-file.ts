@@ -14,7 +14,8 @@ export interface FileText {
 
 /** The tasks.json of a project's folder. */
 export interface TasksFile {
-  path: string;
+  /** What messages call it: clients see them, so it says nothing of where the project's folder lies. */
+  label: string;
   /** The SHA-256 of what is there now, or `absent`; the file is only read when the file system shows a change. */
   hash(): string;
   /** Undefined when there is none. Throws unavailable when it is no UTF-8. */
@@ -31,7 +32,9 @@ interface FileDraft {
   discard(): Promise<void>;
 }
 
-export function openTasksFile(file: string): TasksFile {
+export function openTasksFile(root: string): TasksFile {
+  const label = ".taskmaster/tasks/tasks.json";
+  const file = path.join(root, label);
   let known: { identity: string; hash: string } | undefined;
 
   /** Where the file really lies: a link to it stays a link. */
@@ -63,7 +66,7 @@ export function openTasksFile(file: string): TasksFile {
   };
 
   return {
-    path: file,
+    label,
 
     hash() {
       if (known?.identity !== identify()) load();
@@ -77,7 +80,7 @@ export function openTasksFile(file: string): TasksFile {
         const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
         return { text, sha256: hashOf(bytes) };
       } catch (error) {
-        throw new AppError("unavailable", `${file} is no text in UTF-8; save it as that.`, { cause: error });
+        throw new AppError("unavailable", `${label} is no text in UTF-8; save it as that.`, { cause: error });
       }
     },
 

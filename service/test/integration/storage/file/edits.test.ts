@@ -320,6 +320,7 @@ describe("a file that cannot be read", () => {
     ]) {
       const error = await refusal(work());
       expect([error.code, error.message]).toEqual(["unavailable", expect.stringMatching(sentence)]);
+      expect(error.message).not.toContain(folder.directory);
     }
     expect(await folder.read()).toBe(before);
     const { migrations } = await opened.storage.check();

@@ -134,7 +134,7 @@ it("a change that cannot be written changes nothing, and says why", async () => 
 
 it("a change whose file cannot be put in place is taken back, for all processes", async () => {
   await opened.close();
-  const real = openTasksFile(folder.file);
+  const real = openTasksFile(folder.directory);
   let broken = true;
   // A disk that fails at this very step cannot be had for a test; all else is real.
   const file: TasksFile = {

@@ -173,6 +173,22 @@ describe("the lock", () => {
     expect(most).toBe(1);
   });
 
+  it("is wanted by those who wait for it, not by one that died over it", async () => {
+    const lock = createProcessLock(folder.sidecar);
+    await lock.acquire(200);
+    expect(await lock.isWantedByOthers()).toBe(false);
+    const waiting = take(10_000);
+    await sleep(100);
+    expect(await lock.isWantedByOthers()).toBe(true);
+    await lock.release();
+    expect(await waiting).toBe("taken");
+    const dead = path.join(folder.sidecar, "lock-of-a-waiter");
+    await writeFile(dead, "{}");
+    const then = new Date(Date.now() - 10_000);
+    await utimes(dead, then, then);
+    expect(await lock.isWantedByOthers()).toBe(false);
+  });
+
   it("that was taken away is noticed before anything is written", async () => {
     const { storage, owner, key, close } = await openFolderCore(folder.directory);
     let runs = 0;
