@@ -118,7 +118,7 @@ async function sessionOf(
   const id = request.headers["mcp-session-id"];
   if (typeof id === "string") return sessions.find(id, caller) ?? "unknown";
   if (!isInitializeRequest(request.body)) return undefined;
-  const session = await sessions.create(caller);
+  const session = sessions.create(caller);
   if (session === undefined) return undefined;
   session.server = buildServer({ ...options, state: session.state });
   await session.server.connect(session.transport);

@@ -188,12 +188,22 @@ function addSubscriptions(
           `A session subscribes to at most ${maximumWatches} resources; unsubscribe from one first.`,
         );
       }
-      const stop = await resource.watch(uri, incoming(extra), () => {
+      const changed = () => {
         server.sendResourceUpdated({ uri }).catch((error: unknown) => {
           log.warn({ err: error }, "a resource's update could not be told");
         });
-      });
-      state.keepWatch(uri, stop);
+      };
+      // Its place is taken at once, or many that come together would all find one free.
+      state.keepWatch(uri, () => {});
+      try {
+        const stop = await resource.watch(uri, incoming(extra), changed);
+        // Taken back, or the session ended, while it was being set up.
+        if (!state.isWatching(uri)) stop();
+        else state.keepWatch(uri, stop);
+      } catch (error) {
+        state.stopWatch(uri);
+        throw error;
+      }
       return {};
     }),
   );

@@ -91,21 +91,22 @@ export class Sessions {
   }
 
   /** Room is made by ending the session that was idle the longest; undefined when all are at work. */
-  async create(caller: Caller): Promise<Session | undefined> {
+  create(caller: Caller): Session | undefined {
     if (this.#closing) return undefined;
     const member = memberOf(caller);
     const own = [...this.#sessions.values()].filter((session) => memberOf(session.caller) === member);
-    if (!(await this.#makeRoom(own, this.#options.perMember))) return undefined;
-    if (!(await this.#makeRoom([...this.#sessions.values()], maximumInAll))) return undefined;
+    if (!this.#makeRoom(own, this.#options.perMember)) return undefined;
+    if (!this.#makeRoom([...this.#sessions.values()], maximumInAll)) return undefined;
     const session = new Session(caller, (ended) => this.#sessions.delete(ended.id));
     this.#sessions.set(session.id, session);
     return session;
   }
 
-  async #makeRoom(among: Session[], maximum: number): Promise<boolean> {
+  #makeRoom(among: Session[], maximum: number): boolean {
     if (among.length < maximum) return true;
     const idle = among.filter(({ open }) => open === 0).sort((a, b) => a.lastUsed - b.lastUsed)[0];
-    await idle?.end();
+    // Its place is free at once; what it has to close may take its time.
+    void idle?.end();
     return idle !== undefined;
   }
 

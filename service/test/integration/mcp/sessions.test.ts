@@ -256,11 +256,7 @@ describe("sessions in number", () => {
     const { id, token } = await test.core.tokens.create(test.owner, { name: "listener" });
     const caller = await test.core.access.fromAccessToken(token);
     const own = await test.core.access.fromAccessToken(test.token);
-    const [idle, revoked, good] = [
-      await sessions.create(own),
-      await sessions.create(caller),
-      await sessions.create(own),
-    ];
+    const [idle, revoked, good] = [sessions.create(own), sessions.create(caller), sessions.create(own)];
     if (idle === undefined || revoked === undefined || good === undefined) throw new Error("no session");
     revoked.open = 1;
     good.open = 1;
