@@ -141,9 +141,11 @@ async function run(
     const durationMs = Math.round(reply.elapsedTime);
     request.log.info({ route: request.routeOptions.url, events: count, durationMs, why }, "stream ended");
     if (why === "internal_error") request.log.error({ err: error }, "stream failed");
-    if (left || stalled) out.destroy();
+    // Reset and not closed: the kernel would keep what it holds for a reader, some megabytes, until that one takes it.
+    const reset = () => out.socket?.resetAndDestroy();
+    if (left || stalled) reset();
     else out.end(farewell(error));
-    setTimeout(() => out.destroy(), farewellMs).unref();
+    setTimeout(reset, farewellMs).unref();
   } finally {
     clearInterval(heartbeat);
     controller.abort();
