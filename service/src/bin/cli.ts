@@ -18,10 +18,8 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 });
 
 const program = buildProgram(host, readVersion());
-const [first] = program.parseOptions(argv).operands;
-const isClients = program.commands.some((command) =>
-  [command.name(), ...command.aliases()].includes(first ?? ""),
-);
+const [first = ""] = argv;
+const isClients = program.commands.some((command) => [command.name(), ...command.aliases()].includes(first));
 if (!isClients) {
   // Most of the program is the server, and whoever works with tasks should not wait for it.
   const { addServer } = await import("./server-commands.ts");

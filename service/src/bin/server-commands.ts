@@ -21,7 +21,7 @@ export function addServer(program: Command, host: Host): void {
       "after",
       `
 Settings come from the environment; \`task-master-pro config\` lists them all, with their values and where each
-came from. Without DATABASE_URL the server runs on a PostgreSQL of its own, in ./data; with file:PATH it runs on the
+came from. Without DATABASE_URL the program runs on a PostgreSQL of its own, in ./data; with file:PATH it runs on the
 .taskmaster/tasks/tasks.json of the project in that folder.`,
     )
     .action(async (options: { welcome?: boolean }) => {

@@ -155,7 +155,8 @@ function waitOf(response: Response): number | undefined {
 /** The text of an answer that is the API's. Throws the problem that it is, or says what else it is. */
 async function textOf(response: Response, name: string): Promise<string> {
   const type = response.headers.get("content-type")?.split(";", 1)[0] ?? "";
-  const text = await response.text();
+  // response.text() would take the mark off a file that begins with one.
+  const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(await response.arrayBuffer());
   if (/^application\/(.+\+)?json$/.test(type)) {
     const value = parsed(text);
     if (response.ok && value !== undefined) return text;

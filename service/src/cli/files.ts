@@ -1,14 +1,28 @@
 import { randomUUID } from "node:crypto";
 import { open, readFile, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
+import { buffer } from "node:stream/consumers";
 import { problem } from "./problem.ts";
 
-/** A file that the reader named. Throws a problem that says what is wrong with the name. */
+/** A file that the reader named, exactly as it is. Throws a problem that says what is wrong with it. */
 export async function readText(path: string): Promise<string> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
+  const bytes = await readFile(path).catch((error: unknown) => {
     throw explain(error, path, `file ${path}`);
+  });
+  return decode(bytes, path);
+}
+
+/** What is piped in. */
+export async function readInput(stdin: NodeJS.ReadableStream): Promise<string> {
+  return decode(await buffer(stdin), "Standard input");
+}
+
+/** Nothing is repaired on the way: what is no text is refused, and a mark at the beginning stays. */
+function decode(bytes: Uint8Array, what: string): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch (error) {
+    throw problem("invalid_input", `${what} is no UTF-8 text.`, error);
   }
 }
 

@@ -42,7 +42,9 @@ export function buildProgram(host: Host, version: string): Command {
     .version(version)
     // Or what stands above a command, as `claim` above `claim fail`, would take its options away.
     .enablePositionalOptions()
-    .helpCommand(true)
+    .addHelpCommand(
+      new Command("help").argument("[command]").description("show the help of a command").helpGroup("Help:"),
+    )
     // Inherited by every command made from here on: whoever runs the program reports what it throws.
     .exitOverride()
     .configureOutput({

@@ -6,7 +6,6 @@ import { AppError, type Caller, type Core } from "../core/index.ts";
 import type { Logger } from "../log.ts";
 import { type App, type Edge, prefix } from "./http.ts";
 import { addAccessLog } from "./plugins/access-log.ts";
-import { addAuthentication } from "./plugins/auth.ts";
 import { addBodies, readQuery } from "./plugins/body.ts";
 import { addErrors, answerClientError, sendProblem } from "./plugins/errors.ts";
 import { addHealth, type Lifecycle } from "./plugins/health.ts";
@@ -120,6 +119,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
       });
       return;
     }
+    const { addAuthentication } = await import("./plugins/auth.ts");
     await addAuthentication(scope, {
       core,
       sessionKey: options.sessionKey,

@@ -1,10 +1,9 @@
 import { resolve } from "node:path";
-import { text } from "node:stream/consumers";
 import { type Command, Option } from "commander";
 import type { ImportReport } from "../../core/index.ts";
 import { pathOf } from "../client.ts";
 import { action, type Call, examples, placed } from "../command.ts";
-import { readText } from "../files.ts";
+import { readInput, readText } from "../files.ts";
 import type { Host } from "../host.ts";
 import type { Output } from "../output.ts";
 import { findFile } from "../place.ts";
@@ -62,7 +61,7 @@ export function addImport(program: Command, host: Host): void {
 }
 
 async function read(host: Host, given: string | undefined): Promise<string> {
-  if (given === "-") return await text(host.stdin);
+  if (given === "-") return await readInput(host.stdin);
   const path = given === undefined ? await findFile(host.cwd) : resolve(host.cwd, given);
   if (path === undefined) {
     throw problem(

@@ -1,10 +1,9 @@
 import { resolve } from "node:path";
-import { text } from "node:stream/consumers";
 import type { Command } from "commander";
 import type { Project } from "../../core/index.ts";
 import { createClient } from "../client.ts";
 import { type CommonOptions, examples, openOutput } from "../command.ts";
-import { readText } from "../files.ts";
+import { readInput, readText } from "../files.ts";
 import type { Host } from "../host.ts";
 import { problem } from "../problem.ts";
 import { getProfile, type Profile, readProfiles, writeProfiles } from "../profiles.ts";
@@ -132,7 +131,7 @@ async function readToken(host: Host, server: string, file: string | undefined): 
       ? await readText(resolve(host.cwd, file))
       : host.stdin.isTTY === true
         ? await askSecret(host, `Token for ${server}: `)
-        : await text(host.stdin);
+        : await readInput(host.stdin);
   const token = given.trim();
   if (/^[A-Za-z0-9._~+/=-]+$/.test(token)) return token;
   throw problem(

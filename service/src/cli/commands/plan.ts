@@ -1,10 +1,9 @@
 import { resolve } from "node:path";
-import { text } from "node:stream/consumers";
 import { type Command, Option } from "commander";
 import type { ComplexityAnalysis, ExpandedTask, PlannedTasks } from "../../core/index.ts";
 import { modelTimeoutSeconds } from "../client.ts";
 import { action, examples, placed, positiveInteger, splitIds } from "../command.ts";
-import { readText } from "../files.ts";
+import { readInput, readText } from "../files.ts";
 import type { Host } from "../host.ts";
 import { tagPath } from "../place.ts";
 import { problem } from "../problem.ts";
@@ -70,7 +69,7 @@ export function addParsePrd(program: Command, host: Host): void {
       if (file === undefined)
         throw problem("usage", "Say which document, such as: parse-prd requirements.md");
       const body = {
-        text: file === "-" ? await text(host.stdin) : await readText(resolve(host.cwd, file)),
+        text: file === "-" ? await readInput(host.stdin) : await readText(resolve(host.cwd, file)),
         count,
         existing: append === true ? "append" : replace === true ? "replace" : "refuse",
       };

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import rateLimit from "@fastify/rate-limit";
 import type { FastifyReply, FastifyRequest } from "fastify";
-import { Redis } from "ioredis";
+import type { Redis } from "ioredis";
 import type { Config } from "../../config.ts";
 import type { Logger } from "../../log.ts";
 import type { App } from "../http.ts";
@@ -11,7 +11,7 @@ export type Limiter = (request: FastifyRequest, reply: FastifyReply) => Promise<
 
 /** Counts the requests of each token, in Redis when there is one; without an answer from it nobody is held up. */
 export async function addRateLimit(app: App, config: Config, log: Logger): Promise<Limiter> {
-  const redis = config.redisUrl === null ? undefined : openRedis(config.redisUrl, log);
+  const redis = config.redisUrl === null ? undefined : await openRedis(config.redisUrl, log);
   if (redis !== undefined) {
     // Requests that come while the connection is being made would go uncounted.
     app.addHook("onReady", () => firstAnswer(redis));
@@ -58,7 +58,8 @@ function tooMany(what: string, seconds: number): Refusal {
   });
 }
 
-function openRedis(url: string, log: Logger): Redis {
+async function openRedis(url: string, log: Logger): Promise<Redis> {
+  const { Redis } = await import("ioredis");
   const redis = new Redis(url, {
     // A request must not wait for a Redis that is away.
     enableOfflineQueue: false,

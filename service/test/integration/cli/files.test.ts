@@ -154,6 +154,21 @@ describe.each(modes)("on %s:", (_mode, open) => {
       expect(await place.run(["export", ".", ...project])).toMatchObject({ code: 2 });
     });
 
+    it("sends the file exactly as it is, with a mark at the beginning, and refuses what is no text", async () => {
+      await place.json(["projects", "add", "MARKED"]);
+      await writeFile(at("marked.json"), `\u{feff}${JSON.stringify(seed)}`);
+      const project = ["--project", "MARKED"];
+      expect((await place.run(["import", "marked.json", ...project])).code).toBe(0);
+      const broken = Buffer.concat([
+        Buffer.from('{"m":{"tasks":[{"id":1,"title":"'),
+        Buffer.from([0xc3, 0x28, 0x22]),
+      ]);
+      expect(await place.run(["import", "-", ...project], { stdin: broken })).toMatchObject({
+        code: 7,
+        err: "task-master-pro: Standard input is no UTF-8 text.\n",
+      });
+    });
+
     it("shows how much is sent", async () => {
       const steps: [number, number][] = [];
       const text = JSON.stringify({

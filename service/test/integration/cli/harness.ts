@@ -24,7 +24,7 @@ export interface Ran {
 export interface RunOptions {
   env?: Record<string, string>;
   cwd?: string;
-  stdin?: string;
+  stdin?: string | Buffer;
   /** A terminal of so many columns, with colours. */
   columns?: number;
   /** Called with what is on standard output so far. */

@@ -54,6 +54,11 @@ describe("the process", () => {
       stdout: "",
       stderr: "task-master-pro: unknown option '--lmit'\n(Did you mean --limit?) (--help tells more)\n",
     });
+    expect(await runCli(["--version"], {})).toEqual({
+      code: 0,
+      stdout: expect.stringMatching(/^\d+\.\d+\.\d+\n$/),
+      stderr: "",
+    });
     expect(nothing).toMatchObject({
       code: 2,
       stdout: "",
