@@ -6,6 +6,7 @@ import { readVersion } from "../version.ts";
 import { addBackup } from "./backup.ts";
 import { showConfig } from "./config.ts";
 import { addMigrate } from "./migrate.ts";
+import type { TokenFlags } from "./token.ts";
 
 const program = new Command("task-master-pro")
   .description("The task server for teams whose members are people and coding agents.")
@@ -56,10 +57,12 @@ addBackup(program);
 program
   .command("token")
   .description("make a new token for the first organization's first owner, and print it")
+  .option("--email <address>", "where there is no organization yet, make the first one, with this owner")
+  .option("--organization <slug>", "the name of that one in addresses", "home")
   .option("--json", "as JSON")
-  .action(async (options: { json?: boolean }) => {
+  .action(async (options: TokenFlags) => {
     const { issueToken } = await import("./token.ts");
-    await issueToken({ json: options.json === true });
+    await issueToken(options);
   });
 
 try {
