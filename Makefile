@@ -3,7 +3,7 @@
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run token test lint format build peer schemathesis redis check-migrations backup-suite bench-migrate bench-backup clean
+.PHONY: help run token test lint format build peer schemathesis redis check-migrations backup-suite bench-migrate bench-backup image clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,11 @@ bench-backup: dist/.built ## Back up, drill and restore a million tasks: time an
 
 bench-migrate: node_modules/.installed ## Migrations of a million tasks under 500 writes a second: what the writers notice
 	@node loadtest/migrate-under-load.ts
+
+image: ## Build the container image task-master-pro:VERSION; IMAGE names it otherwise (needs a Docker engine)
+	@DOCKER_BUILDKIT=1 docker build -t "$${IMAGE:-task-master-pro:$$(sed -n 's/^  "version": "\(.*\)",/\1/p' package.json)}" \
+	  --build-arg VERSION="$$(sed -n 's/^  "version": "\(.*\)",/\1/p' package.json)" \
+	  --build-arg REVISION="$$(git rev-parse HEAD 2>/dev/null || echo unknown)" .
 
 clean: ## Remove what was built; your data in ./data stays
 	rm -rf dist coverage node_modules
