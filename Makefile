@@ -3,7 +3,7 @@
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run token test lint format build peer schemathesis redis check-migrations backup-suite bench-migrate bench-backup image clean
+.PHONY: help run token test lint format build peer schemathesis redis check-migrations backup-suite bench-migrate bench-backup image chart chart-docs chart-settings clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,15 @@ image: ## Build the container image task-master-pro:VERSION; IMAGE names it othe
 	@DOCKER_BUILDKIT=1 docker build -t "$${IMAGE:-task-master-pro:$$(sed -n 's/^  "version": "\(.*\)",/\1/p' package.json)}" \
 	  --build-arg VERSION="$$(sed -n 's/^  "version": "\(.*\)",/\1/p' package.json)" \
 	  --build-arg REVISION="$$(git rev-parse HEAD 2>/dev/null || echo unknown)" .
+
+chart: node_modules/.installed ## Lint the chart, check what it renders (needs helm, kubectl, kubeconform, kube-score, helm-docs)
+	@service/test/chart/static.sh
+
+chart-docs: ## Write the chart's README from its values
+	@helm-docs --chart-search-root charts --log-level warning
+
+chart-settings: node_modules/.installed ## Write the program's settings into the schema of the chart's values
+	@node service/test/chart/settings.ts
 
 clean: ## Remove what was built; your data in ./data stays
 	rm -rf dist coverage node_modules

@@ -18,6 +18,7 @@ export default defineConfig({
     },
     projects: [
       { extends: true, test: { name: "unit", include: ["service/test/unit/**/*.test.ts"] } },
+      { extends: true, test: { name: "chart", include: ["service/test/chart/**/*.test.ts"] } },
       {
         extends: true,
         test: {
