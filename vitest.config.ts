@@ -22,6 +22,17 @@ export default defineConfig({
       {
         extends: true,
         test: {
+          name: "e2e",
+          include: ["service/test/e2e/**/*.test.ts"],
+          // One cluster, and tests that go on where the last one ended.
+          fileParallelism: false,
+          testTimeout: 900_000,
+          hookTimeout: 300_000,
+        },
+      },
+      {
+        extends: true,
+        test: {
           name: "redis",
           include: ["service/test/redis/**/*.test.ts"],
           globalSetup: ["service/test/support/global-setup.ts"],
