@@ -56,12 +56,15 @@ EXPOSE 3000
 ENTRYPOINT ["node", "/app/dist/bin/cli.js"]
 CMD ["serve"]
 
-# For development: see Tiltfile.
+# For development: see Tiltfile. The paths are those of the image proper, so that the chart need not know the difference.
 FROM runtime AS dev
 ENV NODE_ENV=development
 COPY --from=sources --chown=10001:10001 /app /app
+RUN chmod +x service/src/bin/cli.ts && mkdir -p dist/bin && ln -s /app/service/src/bin/cli.ts dist/bin/cli.js \
+  && ln -s /app/service/src/bin/cli.ts /usr/local/bin/task-master-pro
 USER 10001:10001
-ENTRYPOINT ["node", "--watch", "--watch-preserve-output", "/app/service/src/bin/cli.ts"]
+# Only the server is started again when a file changes: a migration ends.
+ENTRYPOINT ["sh", "-c", "[ \"$1\" != serve ] || watch='--watch --watch-preserve-output'; exec node $watch /app/service/src/bin/cli.ts \"$@\"", "dev"]
 
 FROM runtime AS release
 COPY --from=packages /app/node_modules node_modules

@@ -58,6 +58,27 @@ restartPolicy: Never
 {{- end }}
 {{- end }}
 
+{{/* What opens encrypted backups. */}}
+{{- define "taskmaster.identityEnv" -}}
+{{- if .Values.backup.ageIdentitySecret }}
+- name: TASKMASTER_BACKUP_AGE_IDENTITY_FILE
+  value: /age/identity
+{{- end }}
+{{- end }}
+
+{{- define "taskmaster.identityMount" -}}
+{{- if .Values.backup.ageIdentitySecret }}
+- { name: age, mountPath: /age, readOnly: true }
+{{- end }}
+{{- end }}
+
+{{- define "taskmaster.identityVolume" -}}
+{{- with .Values.backup.ageIdentitySecret }}
+- name: age
+  secret: { secretName: {{ . }} }
+{{- end }}
+{{- end }}
+
 {{- define "taskmaster.backupMounts" -}}
 - { name: tmp, mountPath: /tmp }
 - { name: scratch, mountPath: /scratch }

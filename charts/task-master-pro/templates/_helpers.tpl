@@ -129,7 +129,7 @@ image: {{ include "taskmaster.image" . }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
 securityContext:
   allowPrivilegeEscalation: false
-  readOnlyRootFilesystem: true
+  readOnlyRootFilesystem: {{ .Values.readOnlyRootFilesystem }}
   runAsNonRoot: true
   runAsUser: 10001
   runAsGroup: 10001

@@ -64,7 +64,7 @@ test("every program finds the database where its mode keeps it", () => {
     const ours = podsOf(render(values)).filter(
       ({ labels }) => !/database|test/.test(labels["app.kubernetes.io/component"] ?? ""),
     );
-    expect(ours).toHaveLength(5);
+    expect(ours).toHaveLength(6);
     for (const { spec } of ours) {
       for (const container of [...spec.containers, ...(spec.initContainers ?? [])]) {
         expect(databaseOf(container)).toEqual({ name, key });
