@@ -2,7 +2,7 @@
 # the command line. It writes nowhere but in /tmp, and runs as user 10001 on a read-only root file system.
 #
 #   docker build -t task-master-pro .                    the image
-#   docker build -t task-master-pro:dev --target dev .   TypeScript as it is written, which `node --watch` restarts
+#   docker build -t task-master-pro:dev --target dev .   TypeScript as it is written; see service/dev.sh
 #
 # Everything from npm is what package-lock.json names; the base can be pinned: --build-arg NODE_IMAGE=node@sha256:…
 ARG NODE_IMAGE=node:24-trixie-slim
@@ -59,12 +59,15 @@ CMD ["serve"]
 # For development: see Tiltfile. The paths are those of the image proper, so that the chart need not know the difference.
 FROM runtime AS dev
 ENV NODE_ENV=development
-COPY --from=sources --chown=10001:10001 /app /app
+COPY --from=packages /app/node_modules node_modules
+COPY --from=sources --chown=10001:10001 /app/package.json ./
+COPY --from=sources --chown=10001:10001 /app/prisma prisma
+COPY --from=sources --chown=10001:10001 /app/service service
 RUN chmod +x service/src/bin/cli.ts && mkdir -p dist/bin && ln -s /app/service/src/bin/cli.ts dist/bin/cli.js \
   && ln -s /app/service/src/bin/cli.ts /usr/local/bin/task-master-pro
 USER 10001:10001
-# Only the server is started again when a file changes: a migration ends.
-ENTRYPOINT ["sh", "-c", "[ \"$1\" != serve ] || watch='--watch --watch-preserve-output'; exec node $watch /app/service/src/bin/cli.ts \"$@\"", "dev"]
+COPY service/dev.sh /usr/local/bin/dev
+ENTRYPOINT ["dev"]
 
 FROM runtime AS release
 COPY --from=packages /app/node_modules node_modules
