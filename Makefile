@@ -3,14 +3,18 @@
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run token test lint format build peer schemathesis redis conformance check-migrations backup-suite bench-migrate bench-backup bench-lost-updates bench-streams bench-file clean
+.PHONY: help run dev token test lint format build peer schemathesis redis conformance check-migrations backup-suite \
+  bench-migrate bench-backup bench-lost-updates bench-streams bench-file image image-suite chart chart-docs chart-settings e2e clean
 
 help: ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: dist/.built ## Start the server on port 3000 with all it needs; DATABASE_URL uses your own PostgreSQL, or file:PATH
 	@case "$$DATABASE_URL" in postgres*) node dist/bin/cli.js migrate up ;; esac
 	@node dist/bin/cli.js serve --welcome
+
+dev: ## Develop on kind with Tilt: the chart, live updates, buttons (kind create cluster --config k8s/kind.yaml)
+	@tilt up
 
 test: node_modules/.installed ## Check types and run every unit and integration test, with coverage
 	@npm run -s generate
@@ -61,6 +65,26 @@ bench-streams: dist/.built ## Two thousand open event streams of one server: how
 
 bench-file: node_modules/.installed ## Single changes of a tasks.json as large as the largest known one
 	@node loadtest/file-change.ts
+
+image: ## Build the container image task-master-pro:VERSION; IMAGE names it otherwise (needs a Docker engine)
+	@DOCKER_BUILDKIT=1 docker build -t "$${IMAGE:-task-master-pro:$$(sed -n 's/^  "version": "\(.*\)",/\1/p' package.json)}" \
+	  --build-arg VERSION="$$(sed -n 's/^  "version": "\(.*\)",/\1/p' package.json)" \
+	  --build-arg REVISION="$$(git rev-parse HEAD 2>/dev/null || echo unknown)" .
+
+image-suite: ## Build the image and try it: size, user, signals, health (needs a Docker engine)
+	@service/test/image.sh
+
+chart: node_modules/.installed ## Lint the chart, check what it renders (needs helm, kubectl, kubeconform, kube-score, helm-docs)
+	@service/test/chart/static.sh
+
+chart-docs: ## Write the chart's README from its values
+	@helm-docs --chart-search-root charts --log-level warning
+
+chart-settings: node_modules/.installed ## Write the program's settings into the schema of the chart's values
+	@node service/test/chart/settings.ts
+
+e2e: node_modules/.installed ## Install, upgrade, roll back, restore on a cluster, under load (needs kubectl, helm, k6, Docker)
+	@service/test/e2e/run.sh
 
 clean: ## Remove what was built; your data in ./data stays
 	rm -rf dist coverage node_modules

@@ -18,6 +18,18 @@ export default defineConfig({
     },
     projects: [
       { extends: true, test: { name: "unit", include: ["service/test/unit/**/*.test.ts"] } },
+      { extends: true, test: { name: "chart", include: ["service/test/chart/**/*.test.ts"] } },
+      {
+        extends: true,
+        test: {
+          name: "e2e",
+          include: ["service/test/e2e/**/*.test.ts"],
+          // One cluster, and tests that go on where the last one ended.
+          fileParallelism: false,
+          testTimeout: 900_000,
+          hookTimeout: 300_000,
+        },
+      },
       {
         extends: true,
         test: {

@@ -26,6 +26,16 @@ if (!isClients) {
   addServer(program, host);
 }
 
+// The first process of a container is not ended by a signal that nobody handles; a killed migration heals at the next run.
+if (process.pid === 1) {
+  for (const [signal, code] of [["SIGINT", 130] as const, ["SIGTERM", 143] as const]) {
+    process.on(signal, () => {
+      // A server and a backup stop in a way of their own.
+      if (process.listenerCount(signal) === 1) process.exit(code);
+    });
+  }
+}
+
 try {
   await program.parseAsync();
 } catch (error) {

@@ -6,6 +6,7 @@ import { AppError } from "../core/index.ts";
 import { addBackup } from "./backup.ts";
 import { showConfig } from "./config.ts";
 import { addMigrate } from "./migrate.ts";
+import type { TokenFlags } from "./token.ts";
 
 /** The commands that run a server and keep its database, and what needs all commands to be there. */
 export function addServer(program: Command, host: Host): void {
@@ -51,10 +52,12 @@ came from. Without DATABASE_URL the program runs on a PostgreSQL of its own, in 
   program
     .command("token")
     .description("make a new token for the first organization's first owner, and print it")
+    .option("--email <address>", "where there is no organization yet, make the first one, with this owner")
+    .option("--organization <slug>", "the name of that one in addresses", "home")
     .option("--json", "as JSON")
-    .action(async (options: { json?: boolean }) => {
+    .action(async (options: TokenFlags) => {
       const { issueToken } = await import("./token.ts");
-      await issueToken({ json: options.json === true });
+      await issueToken(options);
     });
 
   program.commandsGroup("Help:");

@@ -52,7 +52,10 @@ export async function createFirstOwner(
 export async function issueOwnerToken(storage: Storage): Promise<OwnerToken> {
   const owner = await storage.identity.firstOwner();
   if (owner === undefined)
-    throw new AppError("not_found", "There is no organization yet; start the server once first.");
+    throw new AppError(
+      "not_found",
+      "There is no organization yet. Make the first one: task-master-pro token --email YOU@EXAMPLE.COM",
+    );
   return {
     organization: owner.organization.slug,
     email: owner.actor.name,

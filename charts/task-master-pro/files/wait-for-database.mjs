@@ -1,0 +1,16 @@
+import pg from "pg";
+
+for (let last = ""; ; ) {
+  const client = new pg.Client({ connectionString: process.env.DATABASE_URL, connectionTimeoutMillis: 3000 });
+  client.on("error", () => {});
+  try {
+    await client.connect();
+    await client.end();
+    break;
+  } catch (error) {
+    const reason = error.message || error.code;
+    if (reason !== last) console.error(`waiting for the database: ${reason}`);
+    last = reason;
+    await new Promise((resolve) => setTimeout(resolve, 500));
+  }
+}
