@@ -63,6 +63,9 @@ function number(segments: Map<string, string>, siblings: ExportTask[], last: num
   return given;
 }
 
+/** A number is exact as a JSON number only up to 2^53, and the ids that are no numbers count on from the highest. */
+const highestNumber = Number.MAX_SAFE_INTEGER / 2;
+
 function isNumbered(task: ExportTask): boolean {
-  return /^\d+$/.test(task.segment);
+  return /^\d+$/.test(task.segment) && Number(task.segment) <= highestNumber;
 }

@@ -511,4 +511,13 @@ describe("canonical", () => {
   it("writes an empty project as an empty object", () => {
     expect(renderExport({ project: null, tags: [] }, "canonical")).toBe("{}\n");
   });
+
+  it("gives numbers to tasks whose ids are digits too many to count on from", () => {
+    const ids = '"a", 12345678901234567890, "b", 7';
+    const tasks = ids.split(", ").map((id) => `{ "id": ${id}, "title": "t", "status": "pending" }`);
+    const input = imported(`{ "master": { "tasks": [${tasks.join(", ")}] } }`);
+    const text = renderExport(input, "canonical");
+    expect(JSON.parse(text).master.tasks.map(({ id }: { id: number }) => id)).toEqual([8, 9, 10, 7]);
+    expect(planImport(text, { defaultTag: "master" }).problems).toEqual([]);
+  });
 });
