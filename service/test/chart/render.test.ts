@@ -148,7 +148,11 @@ test("a configuration has a name of its content, cannot change, and stays for wh
   const small = of({ TASKMASTER_RATE_LIMIT_MAX: 5, LOG_LEVEL: "warn" });
   // Helm reads numbers as floats, and would write this one as 1.6777216e+07.
   const large = of({ TASKMASTER_RATE_LIMIT_MAX: 16777216, LOG_LEVEL: "warn" });
-  expect(large.data).toEqual({ TASKMASTER_RATE_LIMIT_MAX: "16777216", LOG_LEVEL: "warn" });
+  // Any server answers any call of MCP, until the ingress is said to keep sessions together.
+  const stateless = { TASKMASTER_MCP_SESSIONS_PER_MEMBER: "0" };
+  expect(large.data).toEqual({ ...stateless, TASKMASTER_RATE_LIMIT_MAX: "16777216", LOG_LEVEL: "warn" });
+  const hashing = of({ TASKMASTER_MCP_SESSIONS_PER_MEMBER: null, LOG_LEVEL: "warn" });
+  expect(hashing.data).toEqual({ LOG_LEVEL: "warn" });
   expect(small.metadata.name).not.toBe(large.metadata.name);
   expect(of({ LOG_LEVEL: "warn", TASKMASTER_RATE_LIMIT_MAX: 5 }).metadata.name).toBe(small.metadata.name);
 });
