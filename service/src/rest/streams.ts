@@ -1,4 +1,5 @@
 import type { OutgoingHttpHeaders } from "node:http";
+import { Socket } from "node:net";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Config } from "../config.ts";
 import { AppError, type Event, type Following } from "../core/index.ts";
@@ -142,7 +143,11 @@ async function run(
     request.log.info({ route: request.routeOptions.url, events: count, durationMs, why }, "stream ended");
     if (why === "internal_error") request.log.error({ err: error }, "stream failed");
     // Reset and not closed: the kernel would keep what it holds for a reader, some megabytes, until that one takes it.
-    const reset = () => out.socket?.resetAndDestroy();
+    const reset = () => {
+      // A call from within the process, as the command line makes, has no connection of its own.
+      if (out.socket instanceof Socket) out.socket.resetAndDestroy();
+      else out.destroy();
+    };
     if (left || stalled) reset();
     else out.end(farewell(error));
     setTimeout(reset, farewellMs).unref();

@@ -2,7 +2,7 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Claim, Page, Task } from "../../../src/core/index.ts";
-import { runCli } from "../../support/program.ts";
+import { runCli, startCli } from "../../support/program.ts";
 import { openFolderPlace, type Place } from "./harness.ts";
 
 let place: Place;
@@ -84,6 +84,19 @@ describe("a file that cannot be read", () => {
     },
   );
 });
+
+it("watches what other processes do, and what others do to the file, and ends with Ctrl-C", async () => {
+  const env = { XDG_CONFIG_HOME: place.folder, HOME: place.folder };
+  const watch = startCli(["watch", "--file", place.folder], env);
+  await watch.until(/DEMO ·/);
+  await place.json(["add", "Seen by the watcher"]);
+  await watch.until(/task created .*Seen by the watcher/);
+  const text = await readFile(place.name, "utf8");
+  await writeFile(place.name, text.replace('"Four"', '"Four, as edited"'));
+  await watch.until(/task updated .*Four, as edited/);
+  watch.child.kill("SIGINT");
+  expect(await watch.ended).toMatchObject({ code: 0, stderr: "" });
+}, 60_000);
 
 it("loses nothing when processes write at the same time", async () => {
   const env = { XDG_CONFIG_HOME: place.folder, HOME: place.folder };
