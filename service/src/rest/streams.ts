@@ -121,6 +121,8 @@ async function run(
   };
 
   const drain = async () => {
+    // Nothing more would come of it: neither room nor a word of the reader's leaving, which has been said.
+    if (signal.aborted) return;
     const cut = setTimeout(() => controller.abort(new Stalled()), patienceMs);
     await new Promise<void>((resolve) => {
       drained = resolve;

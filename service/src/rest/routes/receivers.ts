@@ -148,7 +148,8 @@ export const receiverRoutes: FastifyPluginAsyncTypebox<Edge> = async (app, edge)
     },
     async (request, reply) => {
       const receiver = await core.receivers.rotate(contextOf(request), request.params.id);
-      return reply.header("cache-control", "no-store").send(receiver);
+      reply.header("cache-control", "no-store");
+      return sendVersioned(request, reply, receiver);
     },
   );
 };

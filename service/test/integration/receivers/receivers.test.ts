@@ -68,6 +68,7 @@ describe("a receiver", () => {
     const rotated = await test.call<IssuedReceiver>("POST", `${api}/receivers/${id}/rotate`);
     expect(rotated.status).toBe(200);
     expect(rotated.headers["cache-control"]).toBe("no-store");
+    expect(rotated.headers.etag).toBe('"2"');
     const { secret: second, previousSecretExpiresAt } = rotated.body;
     expect(second).not.toBe(first);
     const hours = (Date.parse(String(previousSecretExpiresAt)) - Date.now()) / 3_600_000;

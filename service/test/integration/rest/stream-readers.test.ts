@@ -108,6 +108,32 @@ describe("a reader", () => {
     expect(faults).toEqual(["ECONNRESET"]);
   }, 60_000);
 
+  it("who leaves while its stream is being opened leaves nothing behind", async () => {
+    const key = await makeProject();
+    const { events } = test.core;
+    const { follow } = events;
+    const asked = Promise.withResolvers<void>();
+    const gone = Promise.withResolvers<void>();
+    test.app.server.once("connection", (socket) => socket.once("close", () => gone.resolve()));
+    events.follow = async (...given) => {
+      const following = await follow(...given);
+      asked.resolve();
+      await gone.promise;
+      return following;
+    };
+    const left = () => test.lines.filter((line) => /"why":"left".*"msg":"stream ended"/.test(line)).length;
+    const before = left();
+    const { hostname, port, pathname, search } = new URL(urlOf(key, "?after=0"));
+    const socket = connect(Number(port), hostname);
+    socket.write(
+      `GET ${pathname}${search} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${test.token}\r\n\r\n`,
+    );
+    await asked.promise;
+    events.follow = follow;
+    socket.destroy();
+    await expect.poll(left, { timeout: 5_000 }).toBe(before + 1);
+  });
+
   it("may open so many streams and no more, and again when one is left", async () => {
     const app = await test.another({ TASKMASTER_STREAMS_PER_TOKEN_MAX: "2", TASKMASTER_STREAMS_MAX: "3" });
     const at = await app.listen({ port: 0 });
