@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { Config, SessionKey } from "./config.ts";
 import { createCore } from "./core/create.ts";
 import type { Core } from "./core/index.ts";
+import { createRounds } from "./core/rounds.ts";
 import type { Storage } from "./core/storage.ts";
 import { openFlags } from "./flags/open.ts";
 import { createOpenAi } from "./language-model/openai.ts";
@@ -123,26 +124,20 @@ function startWebhooks(core: Core, { webhooks: rules }: Config, log: Logger): ()
 
 /** Work that no request asks for: expired claims are put back, and old idempotency records go. */
 function startUpkeep(core: Core, storage: Storage, config: Config, log: Logger): () => Promise<void> {
-  const running = new Set<Promise<void>>();
   const every = (ms: number, what: string, work: () => Promise<number>) => {
-    let busy = false;
-    return setInterval(() => {
-      if (busy) return;
-      busy = true;
-      const run = work()
-        .then((count) => {
-          if (count > 0) log.info({ count }, what);
-        })
+    const rounds = createRounds(ms, async () => {
+      try {
+        const count = await work();
+        if (count > 0) log.info({ count }, what);
+      } catch (error) {
         // A database that is away is said by readiness; the next round tries again.
-        .catch((error: unknown) => log.warn({ err: error }, `failed: ${what}`))
-        .finally(() => {
-          busy = false;
-          running.delete(run);
-        });
-      running.add(run);
-    }, ms).unref();
+        log.warn({ err: error }, `failed: ${what}`);
+      }
+    });
+    rounds.start();
+    return rounds;
   };
-  const timers = [
+  const upkeep = [
     every(expiryIntervalMs, "expired claims put back", () => core.claims.expire()),
     every(cleaningIntervalMs, "old idempotency records deleted", () =>
       storage.upkeep.deleteIdempotencyRecords(idempotencyHours),
@@ -152,7 +147,6 @@ function startUpkeep(core: Core, storage: Storage, config: Config, log: Logger):
     ),
   ];
   return async () => {
-    for (const timer of timers) clearInterval(timer);
-    await Promise.all(running);
+    await Promise.all(upkeep.map((rounds) => rounds.stop()));
   };
 }

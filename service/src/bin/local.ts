@@ -5,13 +5,12 @@ import { refusal } from "../cli/problem.ts";
 import { apiPrefix, type Transport } from "../cli/transport.ts";
 import { compose } from "../compose.ts";
 import { loadConfig } from "../config.ts";
-import { createFirstOwner } from "../core/access/bootstrap.ts";
-import { AppError, type Caller, scopes } from "../core/index.ts";
-import type { Storage } from "../core/storage.ts";
+import { AppError } from "../core/index.ts";
 import { createLog } from "../log.ts";
 import { buildApp } from "../rest/app.ts";
 import type { App } from "../rest/http.ts";
 import { readVersion } from "../version.ts";
+import { actAsOwner } from "./owner.ts";
 
 /** The REST API over a project's folder, in this process, as the folder's owner: who can write the file may do all. */
 export async function openLocal(directory: string): Promise<Transport> {
@@ -21,7 +20,7 @@ export async function openLocal(directory: string): Promise<Transport> {
   try {
     const { migrations } = await storage.check();
     if (!migrations.ok) throw new AppError("unavailable", migrations.detail);
-    const only = await ownerOf(storage);
+    const only = await actAsOwner(storage);
     // Nobody else may have been here since they did.
     await core.claims.expire();
     const lifecycle = { draining: false, obstacle: null };
@@ -44,14 +43,6 @@ export async function openLocal(directory: string): Promise<Transport> {
 /** Without those whose names other programs use as well, whose values need not be good for this one. */
 function ownSettings(): Record<string, string | undefined> {
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => name.startsWith("TASKMASTER_")));
-}
-
-async function ownerOf(storage: Storage): Promise<Caller> {
-  await createFirstOwner(storage, { organization: "home", email: "owner@localhost" });
-  const owner = await storage.identity.firstOwner();
-  if (owner === undefined) throw new AppError("not_found", "There is no organization with an owner.");
-  const { organizationId, membershipId, actor, role } = owner;
-  return { organizationId, membershipId, actor, role, scopes, tokenId: null };
 }
 
 type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";

@@ -1,11 +1,11 @@
 import { randomUUID } from "node:crypto";
 import { type Composition, compose } from "../compose.ts";
 import { type Config, loadConfig } from "../config.ts";
-import { createFirstOwner } from "../core/access/bootstrap.ts";
-import { AppError, type Follower, scopes } from "../core/index.ts";
+import { AppError, type Follower } from "../core/index.ts";
 import { createLog } from "../log.ts";
 import { serveStdio } from "../mcp/stdio.ts";
 import { readVersion } from "../version.ts";
+import { actAsOwner } from "./owner.ts";
 
 /** The MCP server on standard input and output, for a client that starts it by itself. */
 export async function serveMcp(): Promise<void> {
@@ -26,7 +26,7 @@ export async function serveMcp(): Promise<void> {
   }
 }
 
-/** Whom the calls are by: the token's owner, or who runs the program, which has the database in hand anyway. */
+/** Whom the calls are by: the token's owner, or who runs the program. */
 async function callerOf({ mcp }: Config, { core, storage }: Composition): Promise<() => Promise<Follower>> {
   const { token } = mcp;
   if (token !== null) {
@@ -34,10 +34,6 @@ async function callerOf({ mcp }: Config, { core, storage }: Composition): Promis
     await caller();
     return caller;
   }
-  await createFirstOwner(storage, { organization: "home", email: "owner@localhost" });
-  const owner = await storage.identity.firstOwner();
-  if (owner === undefined) throw new AppError("not_found", "There is no organization with an owner.");
-  const { organizationId, membershipId, actor, role } = owner;
-  const caller = { organizationId, membershipId, actor, role, scopes, tokenId: null };
+  const caller = await actAsOwner(storage);
   return async () => ({ ...caller, requestId: randomUUID() });
 }

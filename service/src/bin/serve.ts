@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { compose } from "../compose.ts";
 import { loadConfig } from "../config.ts";
-import { createFirstOwner, type OwnerToken } from "../core/access/bootstrap.ts";
+import type { OwnerToken } from "../core/access/bootstrap.ts";
 import type { Storage } from "../core/storage.ts";
 import { createLog, type Logger } from "../log.ts";
 import { buildMcpEdge } from "../mcp/http.ts";
@@ -9,6 +9,7 @@ import { buildApp } from "../rest/app.ts";
 import type { Lifecycle } from "../rest/plugins/health.ts";
 import { startServer } from "../rest/server.ts";
 import { readVersion } from "../version.ts";
+import { makeOwner } from "./owner.ts";
 
 /** Runs the server until it is told to stop. */
 export async function serve({ welcome }: { welcome: boolean }): Promise<void> {
@@ -19,12 +20,9 @@ export async function serve({ welcome }: { welcome: boolean }): Promise<void> {
   try {
     // Known before it listens: whoever sees it listen, and nothing in the way, may send at once.
     const lifecycle: Lifecycle = { draining: false, obstacle: await findObstacle(storage) };
-    const makeOwner = async () =>
-      welcome
-        ? await createFirstOwner(storage, { organization: "home", email: "owner@localhost" })
-        : undefined;
+    const makeFirst = async () => (welcome ? await makeOwner(storage) : undefined);
     // Before it listens, too: whoever finds it ready is shown the token.
-    let first = lifecycle.obstacle === null ? await makeOwner() : undefined;
+    let first = lifecycle.obstacle === null ? await makeFirst() : undefined;
     const version = readVersion();
     const guest = buildMcpEdge({ core, config, log, version });
     const app = await buildApp({ core, config, log, sessionKey, lifecycle, version, guest });
@@ -36,7 +34,7 @@ export async function serve({ welcome }: { welcome: boolean }): Promise<void> {
         await server.closed;
         return;
       }
-      first = await makeOwner();
+      first = await makeFirst();
     }
     startUpkeep();
     log.info({ database: config.database.kind, startMs: Math.round(performance.now() - started) }, "ready");

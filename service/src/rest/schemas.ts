@@ -1,8 +1,6 @@
 import { type TObject, type TProperties, type TSchema, Type } from "typebox";
-import { PageQuery, TaskReference, Uuid } from "../core/index.ts";
+import { PageQuery, strict, TaskReference, Uuid } from "../core/index.ts";
 import type { ProblemCode } from "./problem.ts";
-
-const strict = { additionalProperties: false } as const;
 
 /** A schema under a name of its own in the API's description, with something to try. */
 export function named<T extends TSchema>(schema: T, title: string, example?: object): T {

@@ -1,6 +1,7 @@
 import type { Context } from "../context.ts";
 import type { AppError } from "../errors.ts";
 import { authorize, type Permission } from "../policy.ts";
+import { createRounds } from "../rounds.ts";
 import type { Storage } from "../storage.ts";
 import { type Caller, ensureUsable, unauthenticated } from "./service.ts";
 
@@ -27,8 +28,8 @@ const lookMs = 500;
 /** Looks after all of them with one statement, however many there are. */
 export function createSupervision({ identity }: Pick<Storage, "identity">): Supervision {
   const entries = new Set<Entry>();
-  let timer: ReturnType<typeof setInterval> | undefined;
-  let looking = false;
+  // A storage that does not answer has no events to give either; the next look tries again.
+  const looks = createRounds(lookMs, look);
 
   async function look(): Promise<void> {
     const groups = Map.groupBy(entries, ({ who }) => `${who.membershipId} ${who.tokenId}`);
@@ -42,31 +43,17 @@ export function createSupervision({ identity }: Pick<Storage, "identity">): Supe
         if (why !== undefined && entries.delete(entry)) entry.end(why);
       }
     }
-    if (entries.size === 0) rest();
-  }
-
-  function rest(): void {
-    clearInterval(timer);
-    timer = undefined;
+    if (entries.size === 0) void looks.stop();
   }
 
   return {
     add(who, permission, end) {
       const entry = { who, permission, end };
       entries.add(entry);
-      timer ??= setInterval(() => {
-        if (looking) return;
-        looking = true;
-        // A storage that does not answer has no events to give either; the next look tries again.
-        void look()
-          .catch(() => {})
-          .finally(() => {
-            looking = false;
-          });
-      }, lookMs);
+      looks.start();
       return () => {
         entries.delete(entry);
-        if (entries.size === 0) rest();
+        if (entries.size === 0) void looks.stop();
       };
     },
   };

@@ -1,5 +1,5 @@
 import { Type } from "typebox";
-import type { Core, StorageCheck } from "../../core/index.ts";
+import { type Core, type StorageCheck, strict } from "../../core/index.ts";
 import type { App } from "../http.ts";
 import { operation } from "../schemas.ts";
 
@@ -11,7 +11,6 @@ export interface Lifecycle {
   obstacle: string | null;
 }
 
-const strict = { additionalProperties: false } as const;
 const Check = Type.Object({ ok: Type.Boolean(), detail: Type.String() }, strict);
 const Alive = Type.Object({ status: Type.Literal("ok") }, { ...strict, title: "Alive" });
 const Readiness = Type.Object(

@@ -1,11 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from "@fastify/type-provider-typebox";
 import { Type } from "typebox";
-import { Event, eventTypes } from "../../core/index.ts";
+import { Event, eventTypes, strict } from "../../core/index.ts";
 import { callerOf, contextOf, type Edge } from "../http.ts";
 import { operation, ProjectParams } from "../schemas.ts";
 import type { Streams } from "../streams.ts";
 
-const strict = { additionalProperties: false } as const;
 const sequence = { minimum: 0, maximum: Number.MAX_SAFE_INTEGER };
 
 const StreamQuery = Type.Object(

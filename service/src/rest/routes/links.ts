@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from "@fastify/type-provider-typebox";
 import { Type } from "typebox";
-import { Link, LinkQuery, NewLink, pageOf, Uuid } from "../../core/index.ts";
+import { Link, LinkQuery, NewLink, pageOf, strict, Uuid } from "../../core/index.ts";
 import { contextOf, type Edge, path, selectionOf, sendCreated, sendPage } from "../http.ts";
 import {
   NoContent,
@@ -13,7 +13,7 @@ import {
   withFields,
 } from "../schemas.ts";
 
-const LinkParams = Type.Object({ ...TaskParams.properties, link: Uuid }, { additionalProperties: false });
+const LinkParams = Type.Object({ ...TaskParams.properties, link: Uuid }, strict);
 
 export const linkRoutes: FastifyPluginAsyncTypebox<Edge> = async (app, edge) => {
   const { core, base } = edge;

@@ -8,6 +8,7 @@ import {
   pageOf,
   RoleSchema,
   ScopeSchema,
+  strict,
   Uuid,
 } from "../../core/index.ts";
 import { callerOf, contextOf, type Edge, ifMatch, path, sendCreated, sendVersioned } from "../http.ts";
@@ -23,7 +24,6 @@ import {
   wholeList,
 } from "../schemas.ts";
 
-const strict = { additionalProperties: false } as const;
 const BelongsTo = Type.Object(
   { organization: Organization, role: RoleSchema },
   { ...strict, title: "BelongsTo" },

@@ -1,10 +1,9 @@
 import type { FastifyPluginAsyncTypebox } from "@fastify/type-provider-typebox";
 import { Type } from "typebox";
-import { Slug } from "../../core/index.ts";
+import { Slug, strict } from "../../core/index.ts";
 import { callerOf, type Edge } from "../http.ts";
 import { NoQuery, named, operation, PostHeaders } from "../schemas.ts";
 
-const strict = { additionalProperties: false } as const;
 const NewSession = Type.Object(
   {
     organization: Type.Optional({

@@ -67,7 +67,7 @@ export async function openFile({ directory }: { directory: string }): Promise<St
       }
     },
     async close() {
-      closeWatch();
+      await closeWatch();
       await engine.close();
     },
   };

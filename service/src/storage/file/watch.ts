@@ -1,3 +1,4 @@
+import { createRounds } from "../../core/rounds.ts";
 import type { Storage } from "../../core/storage.ts";
 
 /** How soon those who watch hear of it. A look reads the journal's end only when another process has made it longer. */
@@ -5,15 +6,12 @@ const lookMs = 200;
 
 export interface Watch {
   watch: Storage["watch"];
-  close(): void;
+  close(): Promise<void>;
 }
 
 /** Looks at the logs' ends, since no file system tells every process of another's writes. */
 export function createWatch(last: (projectId: string) => Promise<number | undefined>): Watch {
   const watched = new Map<string, { wakes: Set<() => void>; last: number | undefined | null }>();
-  let timer: NodeJS.Timeout | undefined;
-  let looking = false;
-
   const look = async () => {
     for (const [projectId, entry] of watched) {
       const now = await last(projectId);
@@ -22,13 +20,11 @@ export function createWatch(last: (projectId: string) => Promise<number | undefi
       for (const wake of entry.wakes) wake();
     }
   };
-  const rest = () => {
-    clearInterval(timer);
-    timer = undefined;
-  };
+  // A folder that cannot be read gives no hints, and one as soon as it can be again.
+  const looks = createRounds(lookMs, look);
 
   return {
-    close: rest,
+    close: looks.stop,
 
     watch(projectId, wake) {
       const entry = watched.get(projectId) ?? { wakes: new Set(), last: null };
@@ -36,20 +32,11 @@ export function createWatch(last: (projectId: string) => Promise<number | undefi
       // A function of its own, since the same one may be given twice.
       const one = () => wake();
       entry.wakes.add(one);
-      timer ??= setInterval(() => {
-        if (looking) return;
-        looking = true;
-        // A folder that cannot be read gives no hints, and one as soon as it can be again.
-        void look()
-          .catch(() => {})
-          .finally(() => {
-            looking = false;
-          });
-      }, lookMs).unref();
+      looks.start();
       return () => {
         entry.wakes.delete(one);
         if (entry.wakes.size === 0 && watched.get(projectId) === entry) watched.delete(projectId);
-        if (watched.size === 0) rest();
+        if (watched.size === 0) void looks.stop();
       };
     },
   };
