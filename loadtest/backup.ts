@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { parseArgs } from "node:util";
@@ -7,6 +7,7 @@ import type { DrillReport } from "../service/src/backup/drill.ts";
 import type { Manifest } from "../service/src/backup/manifest.ts";
 import { applyMigrations } from "../service/src/migrate/apply.ts";
 import { startServer } from "../service/src/storage/embedded/server.ts";
+import { writeResult } from "./results.ts";
 import { seedTasks } from "./seed.ts";
 
 const help = `Backs a large database up, verifies, drills and restores it, and measures time and memory of each.
@@ -132,11 +133,7 @@ try {
     phases: drill.phases,
     steps: steps.map(({ name, seconds, megabytes }) => ({ name, seconds, megabytes })),
   };
-  await mkdir(path.join(import.meta.dirname, "results"), { recursive: true });
-  await writeFile(
-    path.join(import.meta.dirname, "results", "backup.json"),
-    `${JSON.stringify(result, null, 2)}\n`,
-  );
+  await writeResult("backup", result);
   print(
     `A database of ${gigabytes.toFixed(2)} GB, ${drill.rows} rows; as a backup ${(manifest.bytes / 1e9).toFixed(2)} GB (${manifest.data.form}).`,
   );

@@ -1,7 +1,6 @@
-import { mkdir, writeFile } from "node:fs/promises";
-import path from "node:path";
 import { parseArgs } from "node:util";
 import { createFolder, openFolderCore } from "../service/test/support/folder.ts";
+import { quantile, writeResult } from "./results.ts";
 
 const help = `Changes the status of single tasks in a tasks.json as large as the largest known one, and measures each change.
 
@@ -58,9 +57,6 @@ async function timed<T>(work: () => Promise<T>): Promise<[T, number]> {
   return [result, performance.now() - start];
 }
 
-const quantile = (sorted: number[], share: number) =>
-  sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
-
 const text = largeFile();
 const folder = await createFolder(text);
 try {
@@ -80,8 +76,7 @@ try {
   const [again, startMs] = await timed(() => openFolderCore(folder.directory));
   await again.close();
 
-  const sorted = times.toSorted((a, b) => a - b);
-  const change = { p50: quantile(sorted, 0.5), p90: quantile(sorted, 0.9), max: quantile(sorted, 1) };
+  const change = { p50: quantile(times, 0.5), p90: quantile(times, 0.9), max: quantile(times, 1) };
   const result = {
     measuredAt: new Date().toISOString(),
     bytes: text.length,
@@ -92,11 +87,7 @@ try {
     editMs,
     goalMs,
   };
-  await mkdir(path.join(import.meta.dirname, "results"), { recursive: true });
-  await writeFile(
-    path.join(import.meta.dirname, "results", "file-change.json"),
-    `${JSON.stringify(result, null, 2)}\n`,
-  );
+  await writeResult("file-change", result);
   print(`A tasks.json of ${(text.length / 1e6).toFixed(1)} MB, 1,080 tasks and subtasks:`);
   print(
     `  a change of one status   p50 ${change.p50.toFixed(1)} ms, p90 ${change.p90.toFixed(1)} ms, most ${change.max.toFixed(1)} ms`,

@@ -1,4 +1,5 @@
 import { Worker } from "node:worker_threads";
+import { rank } from "./results.ts";
 import type { LoadMessage, LoadOptions, LoadRecord } from "./writers.ts";
 
 export interface Load {
@@ -67,15 +68,14 @@ export function figuresOf(record: LoadRecord, from: number, to: number): Figures
   const latencies = record.latency.filter((_, i) => within(record.due[i] ?? 0)).sort((a, b) => a - b);
   const failed = record.failures.filter(({ due }) => within(due)).length;
   const stalls = stallsOf(record, from, to).map((stall) => stall.to - stall.from);
-  const rank = (share: number) => latencies[Math.max(0, Math.ceil(latencies.length * share) - 1)] ?? 0;
   return {
     seconds: round((to - from) / 1000),
     attempted: latencies.length + failed,
     succeeded: latencies.length,
     failed,
-    p50: round(rank(0.5)),
-    p99: round(rank(0.99)),
-    max: round(rank(1)),
+    p50: round(rank(latencies, 0.5)),
+    p99: round(rank(latencies, 0.99)),
+    max: round(rank(latencies, 1)),
     longestStall: round(stalls[0] ?? 0),
     stallsAMinute: round((stalls.filter((ms) => ms > 50).length * 60_000) / Math.max(to - from, 1)),
     generatorLate: round(greatest(record.late.filter(({ at }) => within(at)).map(({ ms }) => ms))),

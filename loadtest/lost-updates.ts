@@ -1,5 +1,4 @@
 import { existsSync } from "node:fs";
-import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import {
@@ -18,6 +17,7 @@ import {
   type Tally,
   tally,
 } from "../service/test/support/status-servers.ts";
+import { quantile, writeResult } from "./results.ts";
 
 const help = `Lets MCP servers change one tasks.json at once, ours and the task-master-ai tool's beside it, and counts what is lost.
 
@@ -134,11 +134,6 @@ function sum(tallies: Tally[]): Tally {
   };
 }
 
-function quantile(numbers: number[], share: number): number {
-  const sorted = numbers.toSorted((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
-}
-
 /** A 95 % interval of the median, by drawing again from what was measured. */
 function interval(numbers: number[]): [number, number] {
   const draw = () => numbers[Math.floor(Math.random() * numbers.length)] ?? 0;
@@ -195,11 +190,7 @@ try {
     bursts: { ours: sum(bursts.ours), theirs: sum(bursts.theirs) },
     throughput: { ratio, interval: [low, high], goal, itself: quantile(same, 0.5) },
   };
-  await mkdir(path.join(import.meta.dirname, "results"), { recursive: true });
-  await writeFile(
-    path.join(import.meta.dirname, "results", "lost-updates.json"),
-    `${JSON.stringify(result, null, 2)}\n`,
-  );
+  await writeResult("lost-updates", result);
   if (duels.ours.lost + result.bursts.ours.lost > 0 || ratio < goal) process.exitCode = 1;
 } finally {
   for (const { close } of sides) await close();

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { availableParallelism, cpus, loadavg, tmpdir } from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -12,6 +12,7 @@ import { revertMigrations } from "../service/src/migrate/revert.ts";
 import { startServer } from "../service/src/storage/embedded/server.ts";
 import { type Figures, figuresOf, type Load, round, stallsOf, startLoad } from "./load.ts";
 import { openProfile, type Profile } from "./profile.ts";
+import { writeResult } from "./results.ts";
 import { seedTasks } from "./seed.ts";
 import type { LoadRecord } from "./writers.ts";
 
@@ -43,7 +44,6 @@ const warmUpSeconds = 5;
 const connections = 20;
 const readerSeconds = 2;
 const maxSeconds = 3600;
-const resultFile = path.join(import.meta.dirname, "results", "migrate-under-load.json");
 
 interface Options {
   tasks: number;
@@ -241,8 +241,7 @@ async function main(): Promise<number> {
 
   const written = (await countWrites(url)) - before;
   const result = report({ options, machine, seeded, run, record, written, profile, naive });
-  await mkdir(path.dirname(resultFile), { recursive: true });
-  await writeFile(resultFile, `${JSON.stringify(result, null, 2)}\n`);
+  const resultFile = await writeResult("migrate-under-load", result);
   print(`\n${path.relative(process.cwd(), resultFile)} has it all.`);
   return result.exitCode;
 }

@@ -1,6 +1,6 @@
 import { type ChildProcess, fork, spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -9,6 +9,7 @@ import pg from "pg";
 import { applyMigrations } from "../service/src/migrate/apply.ts";
 import { startServer } from "../service/src/storage/embedded/server.ts";
 import { round } from "./load.ts";
+import { rank, writeResult } from "./results.ts";
 import type { ReadersOptions, ReadersReport } from "./stream-readers.ts";
 
 const help = `Opens many event streams of one server, writes events, and measures how soon each stream has each event, and the
@@ -54,8 +55,6 @@ if (![streams, slow, events, every].every((value) => Number.isInteger(value) && 
 }
 
 const print = (line: string) => void process.stdout.write(`${line}\n`);
-const rank = (sorted: number[], share: number) =>
-  sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? 0;
 
 /** What the process holds now, and the most that it ever held; megabytes. */
 async function memoryOf(child: ChildProcess): Promise<{ now: number; most: number }> {
@@ -218,11 +217,7 @@ try {
       most: round(memory.most),
     },
   };
-  await mkdir(path.join(import.meta.dirname, "results"), { recursive: true });
-  await writeFile(
-    path.join(import.meta.dirname, "results", "streams.json"),
-    `${JSON.stringify(result, null, 2)}\n`,
-  );
+  await writeResult("streams", result);
   const row = (name: string, { p50, p99, max }: { p50: number; p99: number; max: number }) =>
     print(`  ${name.padEnd(32)} ${[p50, p99, max].map((ms) => `${ms.toFixed(1)} ms`.padStart(11)).join("")}`);
   print(`  ${"".padEnd(32)} ${["p50", "p99", "most"].map((name) => name.padStart(11)).join("")}`);

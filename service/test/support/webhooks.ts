@@ -1,4 +1,3 @@
-import pg from "pg";
 import type { WebhookOptions } from "../../src/core/webhooks/service.ts";
 import type { Logger } from "../../src/log.ts";
 import { createLog } from "../../src/log.ts";
@@ -6,6 +5,7 @@ import { createResolver } from "../../src/webhooks/resolver.ts";
 import { createSender, type SenderOptions } from "../../src/webhooks/sender.ts";
 import { startWorker } from "../../src/webhooks/worker.ts";
 import { openTestCore, type TestCore } from "./core.ts";
+import { query } from "./migrations.ts";
 
 /** What tests need: receivers on loopback, over http. */
 export const loopback = { allowHttp: true, allowedNetworks: ["127.0.0.0/8"] };
@@ -36,15 +36,7 @@ export async function openWebhookTest(options: WebhookOptions = {}): Promise<Web
   const stops: (() => Promise<void>)[] = [];
   return {
     ...test,
-    async sql(text, values) {
-      const client = new pg.Client({ connectionString: test.connectionString });
-      await client.connect();
-      try {
-        return (await client.query(text, values)).rows;
-      } finally {
-        await client.end();
-      }
-    },
+    sql: (text, values) => query(test.connectionString, text, values),
     log,
     lines,
     work({ concurrency = 20, leaseSeconds = 30, ...sending } = {}) {

@@ -1,18 +1,9 @@
 import { generateKeyPairSync } from "node:crypto";
 import { describe, expect, it } from "vitest";
-import { ConfigError, describeConfig, loadConfig } from "../../src/config.ts";
+import { describeConfig, loadConfig } from "../../src/config.ts";
+import { faultsOf } from "../support/config.ts";
 
 const secret = "0123456789abcdef0123456789abcdef";
-
-function faultsOf(env: Record<string, string>): readonly string[] {
-  try {
-    loadConfig(env);
-  } catch (error) {
-    if (error instanceof ConfigError) return error.faults;
-    throw error;
-  }
-  return [];
-}
 
 describe("loadConfig", () => {
   it("needs nothing: an embedded database, reachable from this machine only", () => {

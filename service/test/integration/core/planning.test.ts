@@ -22,8 +22,6 @@ afterAll(async () => {
 beforeEach(async () => {
   key = `P${++count}`;
   await core.projects.create(test.owner, { key, name: key });
-  const tags = await core.tags.list(test.owner, key);
-  if (tags.length === 0) await core.tags.create(test.owner, key, { name: "master" });
 });
 
 const task = (title: string, more: object = {}) =>

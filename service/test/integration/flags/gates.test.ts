@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { CallToolResult } from "@modelcontextprotocol/sdk/types.js";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createCore } from "../../../src/core/create.ts";
+import { testSecret } from "../../support/core.ts";
 import { ask, type McpTest, openMcp, refusedBy, seed } from "../mcp/harness.ts";
 import { addMembers, addOrganization, api } from "../rest/harness.ts";
 import { definitions } from "./support.ts";
@@ -29,7 +30,6 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-const secret = "a secret for tests, of thirty-two bytes or more";
 const tag = `${api}/projects/DEMO/tags/master`;
 
 describe("smart mode, switched off for an organization", () => {
@@ -74,7 +74,7 @@ describe("smart mode, switched off for an organization", () => {
     const headers = { "idempotency-key": "before" };
     const body = { mode: "smart" as const, ttlSeconds: 900 };
     // On the same database, with another source of flags.
-    const on = await createCore(test.storage, secret);
+    const on = await createCore(test.storage, testSecret);
     const context = { ...member.context, idempotencyKey: headers["idempotency-key"] };
     const made = await on.claims.claimNext(context, "DEMO", "master", body);
     const repeat = await test.call("POST", `${tag}/claims`, {
@@ -91,7 +91,7 @@ describe("webhooks, switched off on this server", () => {
   const send = { url: "https://example.com/hook" };
 
   it("are not made, changed or tried, but can be seen and deleted", async () => {
-    const on = await createCore(test.storage, secret);
+    const on = await createCore(test.storage, testSecret);
     const { id } = await on.webhooks.create(test.owner, send);
     const one = `${api}/webhooks/${id}`;
     const headers = { "if-match": '"1"' };
@@ -111,7 +111,7 @@ describe("webhooks, switched off on this server", () => {
   });
 
   it("keep what is to be sent until they are on again, and count no attempt", async () => {
-    const on = await createCore(test.storage, secret);
+    const on = await createCore(test.storage, testSecret);
     const { id } = await on.webhooks.create(test.owner, send);
     const message = await on.webhooks.test(test.owner, id);
     const claim = { limit: 10, underWay: [], leaseSeconds: 60 };

@@ -91,8 +91,6 @@ export async function refusedBy(
 /** A project with four tasks, of which 2 waits for 1, and 3 has the subtasks 3.1 and 3.2. */
 export async function seed(core: Core, owner: Context, key: string): Promise<void> {
   await core.projects.create(owner, { key, name: key });
-  const existing = await core.tags.list(owner, key);
-  if (!existing.some((tag) => tag.name === "master")) await core.tags.create(owner, key, { name: "master" });
   const add = (title: string, dependencies: string[] = []) =>
     core.tasks.create(owner, key, "master", { title, dependencies });
   await add("One");

@@ -1,8 +1,8 @@
-import pg from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createCore } from "../../../src/core/create.ts";
 import type { IssuedReceiver, Receiver } from "../../../src/core/index.ts";
 import { deliver, example, issuePayload, issueUrl, pullPayload, pullUrl } from "../../support/github.ts";
+import { query } from "../../support/migrations.ts";
 import { seed } from "../mcp/harness.ts";
 import { api, openTestApp, type TestApp } from "../rest/harness.ts";
 
@@ -47,11 +47,9 @@ describe("a receiver", () => {
     const audit = await test.call("GET", `${api}/audit?type=receiver.created`);
     expect(audit.text).not.toContain(secret);
     expect(test.lines.join("")).not.toContain(secret);
-    const client = new pg.Client({ connectionString: test.connectionString });
-    await client.connect();
-    const { rows } = await client.query("SELECT secret FROM receivers WHERE id = $1", [shown.id]);
-    await client.end();
-    expect(rows[0].secret).not.toContain(secret);
+    const sealed = "SELECT secret FROM receivers WHERE id = $1";
+    const [row] = await query<{ secret: string }>(test.connectionString, sealed, [shown.id]);
+    expect(row?.secret).not.toContain(secret);
     expect(await ping(shown.id, secret)).toBe(204);
   });
 
@@ -76,10 +74,8 @@ describe("a receiver", () => {
     expect(hours).toBeLessThan(25);
     expect([await ping(id, first), await ping(id, second)]).toEqual([204, 204]);
 
-    const client = new pg.Client({ connectionString: test.connectionString });
-    await client.connect();
-    await client.query("UPDATE receivers SET previous_secret_expires_at = now() WHERE id = $1", [id]);
-    await client.end();
+    const expire = "UPDATE receivers SET previous_secret_expires_at = now() WHERE id = $1";
+    await query(test.connectionString, expire, [id]);
     expect([await ping(id, first), await ping(id, second)]).toEqual([401, 204]);
     const shown = await test.call<Receiver>("GET", `${api}/receivers/${id}`);
     expect(shown.body.previousSecretExpiresAt).toBeNull();

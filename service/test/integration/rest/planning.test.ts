@@ -9,8 +9,6 @@ beforeAll(async () => {
   model = await openModelServer();
   test = await openTestApp({}, { languageModel: model.model() });
   await test.core.projects.create(test.owner, { key: "DEMO", name: "Demo" });
-  const tags = await test.core.tags.list(test.owner, "DEMO");
-  if (tags.length === 0) await test.core.tags.create(test.owner, "DEMO", { name: "master" });
 });
 afterAll(async () => {
   await test.close();

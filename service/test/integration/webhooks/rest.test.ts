@@ -3,6 +3,7 @@ import type { Delivery, IssuedWebhook, Page, Webhook } from "../../../src/core/i
 import type { Repositories, Storage, Transaction } from "../../../src/core/storage.ts";
 import { withoutWebhooks } from "../../../src/core/webhooks/unsupported.ts";
 import { openTestCore } from "../../support/core.ts";
+import { query } from "../../support/migrations.ts";
 import { api, openTestApp, type TestApp } from "../rest/harness.ts";
 
 let test: TestApp;
@@ -73,17 +74,13 @@ it("are made once under an Idempotency-Key, whose repeat shows the same secret, 
     await test.call<IssuedWebhook>("POST", address, { headers: { "idempotency-key": "rotate-it-once" } }),
   ];
   expect(rotations[1]?.body).toEqual(rotations[0]?.body);
-  const pg = await import("pg");
-  const client = new pg.default.Client({ connectionString: test.connectionString });
-  await client.connect();
   for (const table of ["webhooks", "idempotency_records", "events", "deliveries"]) {
-    const { rows } = await client.query(`SELECT t::text AS row FROM ${table} t`);
-    for (const { row } of rows) {
+    const rows = `SELECT t::text AS row FROM ${table} t`;
+    for (const { row } of await query<{ row: string }>(test.connectionString, rows)) {
       expect(row).not.toContain(first.body.secret.slice(6));
       expect(row).not.toContain(rotations[0]?.body.secret.slice(6));
     }
   }
-  await client.end();
 });
 
 it.each([

@@ -1,15 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { ConfigError, loadConfig } from "../../../src/config.ts";
-
-function faultsOf(env: Record<string, string>): readonly string[] {
-  try {
-    loadConfig(env);
-  } catch (error) {
-    if (error instanceof ConfigError) return error.faults;
-    throw error;
-  }
-  return [];
-}
+import { loadConfig } from "../../../src/config.ts";
+import { faultsOf } from "../../support/config.ts";
 
 describe("the settings of feature flags", () => {
   it("are none by default", () => {
