@@ -9,6 +9,7 @@ import {
   findTag,
   isFullReference,
   type PlaceOptions,
+  referenceIn,
   withWayOut,
 } from "./place.ts";
 import { exitCodes } from "./problem.ts";
@@ -109,13 +110,11 @@ export function action<O extends object, A extends unknown[]>(
   };
 }
 
-export const wantsJson = ({ json, format }: CommonOptions): boolean => json === true || format === "json";
-
 export function openOutput(host: Host, options: CommonOptions): Output {
   const { stdout } = host;
   const terminal = stdout.isTTY === true;
   return createOutput(stdout, {
-    json: wantsJson(options),
+    json: options.json === true || options.format === "json",
     color: options.color !== false && terminal && (stdout.hasColors?.() ?? false),
     width: terminal ? (stdout.columns ?? 80) : Number.POSITIVE_INFINITY,
   });
@@ -128,11 +127,8 @@ function createCall(host: Host, connection: Connection, options: CommonOptions):
     project ??= findProject(connection, options);
     return { project: await project, tag: findTag(connection, options) };
   };
-  const reference = async (id: string) => {
-    if (isFullReference(id)) return id;
-    const { project: key, tag } = await place();
-    return `${key}:${tag}:${id}`;
-  };
+  // A full one says its project itself, and none has to be found.
+  const reference = async (id: string) => (isFullReference(id) ? id : referenceIn(await place(), id));
   return {
     ...connection,
     host,

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { open, readFile, rename, rm } from "node:fs/promises";
+import { open, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { buffer } from "node:stream/consumers";
 import { problem } from "./problem.ts";
@@ -28,25 +28,26 @@ function decode(bytes: Uint8Array, what: string): string {
 
 /** Whoever reads the file meanwhile, or after a crash, finds the old one or the new one. */
 export async function writeWhole(path: string, text: string): Promise<void> {
-  const draft = `${path}.${randomUUID()}`;
-  try {
-    const file = await open(draft, "wx");
-    try {
-      await file.writeFile(text);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(draft, path);
-  } catch (error) {
-    await rm(draft, { force: true });
+  await replaceFile(path, text).catch((error: unknown) => {
     throw explain(error, path, `folder ${dirname(path)}`);
-  }
+  });
   const folder = await open(dirname(path));
   try {
     await folder.sync();
   } finally {
     await folder.close();
+  }
+}
+
+/** The same but for a crash right behind it, and with the system's own errors. */
+export async function replaceFile(path: string, text: string, mode = 0o666): Promise<void> {
+  const draft = `${path}.${randomUUID()}`;
+  try {
+    await writeFile(draft, text, { flag: "wx", mode, flush: true });
+    await rename(draft, path);
+  } catch (error) {
+    await rm(draft, { force: true });
+    throw error;
   }
 }
 

@@ -145,6 +145,10 @@ export const findTag = ({ defaults }: Connection, options: PlaceOptions): string
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /** Whether it names a task wherever one is: a UUID, or KEY:tag:2.1. */
+/** The task as the API names it, where the id is local to the place's tag. */
+export const referenceIn = ({ project, tag }: { project: string; tag: string }, id: string): string =>
+  isFullReference(id) ? id : `${project}:${tag}:${id}`;
+
 export const isFullReference = (id: string): boolean => uuid.test(id) || id.includes(":");
 
 /** Adds the way out to a refusal that names what is not there. */

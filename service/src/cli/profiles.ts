@@ -1,6 +1,6 @@
-import { randomUUID } from "node:crypto";
-import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { replaceFile } from "./files.ts";
 import { problem } from "./problem.ts";
 
 /** A server to work on, with a token for it. */
@@ -56,14 +56,7 @@ function parse(text: string): Profiles | undefined {
 export async function writeProfiles(directory: string, profiles: Profiles): Promise<void> {
   const file = fileOf(directory);
   await mkdir(dirname(file), { recursive: true, mode: 0o700 });
-  const draft = `${file}.${randomUUID()}`;
-  try {
-    await writeFile(draft, `${JSON.stringify(profiles, null, 2)}\n`, { mode: 0o600, flush: true });
-    await rename(draft, file);
-  } catch (error) {
-    await rm(draft, { force: true });
-    throw error;
-  }
+  await replaceFile(file, `${JSON.stringify(profiles, null, 2)}\n`, 0o600);
 }
 
 export function getProfile({ profiles }: Profiles, name: string): Profile {

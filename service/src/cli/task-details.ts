@@ -27,8 +27,8 @@ export function taskDetails(out: Output, task: Task, around?: Surroundings): voi
   const priority = priorityCell(task.priority);
 
   out.say(out.style("bold", out.oneLine(`${task.localId}  ${task.title}`)));
-  field("Status", out.style(status.style ?? "bold", status.text));
-  field("Priority", task.priority === null ? "" : out.style(priority.style ?? "bold", priority.text));
+  field("Status", out.style(status.style, status.text));
+  field("Priority", task.priority === null ? "" : out.style(priority.style, priority.text));
   field("Who", out.oneLine(holderOf(task)));
   field("Claimed until", task.claim?.expiresAt);
   field("Waits for", out.oneLine(task.dependencies.join(", ")));

@@ -24,12 +24,12 @@ const priorityLooks: Record<Priority, Style> = {
 };
 export const priorityNames = Object.keys(priorityLooks) as Priority[];
 
-export function statusCell(status: Status): Cell {
+export function statusCell(status: Status): Required<Cell> {
   const { sign, style } = statusLooks[status];
   return { text: `${sign} ${status}`, style };
 }
 
-export function priorityCell(priority: Priority | null): Cell {
+export function priorityCell(priority: Priority | null): Required<Cell> {
   return priority === null ? { text: "-", style: "dim" } : { text: priority, style: priorityLooks[priority] };
 }
 
@@ -113,5 +113,5 @@ export function fieldTable(out: Output, names: readonly string[], items: readonl
 export function taskLine(out: Output, task: Task): void {
   const { text, style } = statusCell(task.status);
   const id = out.style("bold", out.oneLine(task.localId));
-  out.say(`${id}  ${out.style(style ?? "bold", text)}  ${out.oneLine(task.title)}`);
+  out.say(`${id}  ${out.style(style, text)}  ${out.oneLine(task.title)}`);
 }

@@ -54,7 +54,7 @@ export * from "./claims/schema.ts";
 export * from "./comments/schema.ts";
 export { type Context, type Role, roles, scopes } from "./context.ts";
 export * from "./dependencies/schema.ts";
-export { AppError, type ErrorCode, type InputError } from "./errors.ts";
+export { AppError, type ErrorCode, type InputError, invalidInput } from "./errors.ts";
 export type { Following } from "./events/follow.ts";
 export * from "./events/schema.ts";
 export * from "./flags/schema.ts";

@@ -2,7 +2,7 @@
  * No answer may fill a model's context window: 25,000 tokens at most, counted as three bytes each, which is more tokens
  * than any common tokenizer makes of them. The structured part and the text each get less than half.
  */
-export const maximumBytes = 36_000;
+const maximumBytes = 36_000;
 /** What a list may fill, so that the rest of its answer has room as well. */
 const listBytes = 32_000;
 /** Shorter strings are not cut: they are names and identifiers, which are of no use in part. */
@@ -50,12 +50,12 @@ export function firstThatFit<T>(items: T[]): T[] {
 }
 
 /** Cuts the longest texts, until the whole fits, and says where. */
-export function cutToFit<T extends object>(content: T, limit = maximumBytes): { content: T; cuts: Cut[] } {
-  if (bytesOf(content) <= limit) return { content, cuts: [] };
+export function cutToFit<T extends object>(content: T): { content: T; cuts: Cut[] } {
+  if (bytesOf(content) <= maximumBytes) return { content, cuts: [] };
   const copy = structuredClone(content);
   const cuts = new Map<string, Cut>();
   // The list of cuts is part of the answer.
-  while (bytesOf(copy) + bytesOf([...cuts.values()]) > limit) {
+  while (bytesOf(copy) + bytesOf([...cuts.values()]) > maximumBytes) {
     const places = placesOf(copy, "");
     const place = longest(places, "text") ?? longest(places, "open") ?? longest(places, "list");
     if (place === undefined) break;

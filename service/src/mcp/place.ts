@@ -1,5 +1,5 @@
 import { type Static, Type } from "typebox";
-import { AppError, maximumLimit, type Task } from "../core/index.ts";
+import { AppError, invalidInput, maximumLimit, type Task } from "../core/index.ts";
 import type { Call } from "./tool.ts";
 
 const defaultTag = "master";
@@ -85,8 +85,7 @@ async function projectOf({ core, ctx }: Call, given: string | undefined): Promis
     );
   }
   if (others.length > 0) {
-    const detail = `Name a project, by its key: ${items.map(({ key }) => key).join(", ")}.`;
-    throw new AppError("invalid_input", detail, { errors: [{ pointer: "/project", detail }] });
+    throw invalidInput("/project", `Name a project, by its key: ${items.map(({ key }) => key).join(", ")}.`);
   }
   return only.key;
 }
@@ -99,8 +98,7 @@ export function referenceIn({ project, tag }: Place, id: string): string {
 export function splitIds(ids: string, pointer = "/id"): string[] {
   const list = [...new Set(ids.split(",").map((id) => id.trim()))].filter((id) => id !== "");
   if (list.length === 0 || list.length > maximumLimit) {
-    const detail = `Name between 1 and ${maximumLimit} tasks.`;
-    throw new AppError("invalid_input", detail, { errors: [{ pointer, detail }] });
+    throw invalidInput(pointer, `Name between 1 and ${maximumLimit} tasks.`);
   }
   return list;
 }
@@ -114,8 +112,7 @@ export function keyed(
   if (input.idempotencyKey === undefined) return call;
   if (needsVersion && input.version === undefined) {
     // A repeat would read another version, and so be another request.
-    const detail = "With an idempotencyKey name the version, too.";
-    throw new AppError("invalid_input", detail, { errors: [{ pointer: "/version", detail }] });
+    throw invalidInput("/version", "With an idempotencyKey name the version, too.");
   }
   return { ...call, ctx: { ...call.ctx, idempotencyKey: input.idempotencyKey } };
 }

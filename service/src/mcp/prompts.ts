@@ -1,5 +1,5 @@
 import type { GetPromptResult } from "@modelcontextprotocol/sdk/types.js";
-import { AppError } from "../core/index.ts";
+import { invalidInput } from "../core/index.ts";
 import { clipText } from "./budget.ts";
 import type { Calls } from "./calls.ts";
 import { completePlace } from "./complete.ts";
@@ -26,8 +26,7 @@ export function promptsOf(calls: Calls): PromptFeature[] {
       async get(given, incoming) {
         const unknown = Object.keys(given).find((key) => !place.some((one) => one.name === key));
         if (unknown !== undefined) {
-          const detail = `The prompt has no argument ${JSON.stringify(unknown)}.`;
-          throw new AppError("invalid_input", detail, { errors: [{ pointer: "", detail }] });
+          throw invalidInput("", `The prompt has no argument ${JSON.stringify(unknown)}.`);
         }
         return nextTask(await calls(incoming), given);
       },

@@ -1,6 +1,6 @@
 import type { ReadResourceResult } from "@modelcontextprotocol/sdk/types.js";
 import { AppError, type Status, statuses } from "../core/index.ts";
-import { cutToFit, maximumBytes, pageThatFits } from "./budget.ts";
+import { cutToFit, pageThatFits } from "./budget.ts";
 import type { Calls } from "./calls.ts";
 import { completePlace } from "./complete.ts";
 import type { TemplateFeature } from "./features.ts";
@@ -42,7 +42,7 @@ export function templatesOf(calls: Calls): TemplateFeature[] {
 }
 
 async function readTask(call: Call, uri: string): Promise<ReadResourceResult> {
-  const { content, cuts } = cutToFit(await call.core.tasks.get(call.ctx, referenceOf(uri)), maximumBytes);
+  const { content, cuts } = cutToFit(await call.core.tasks.get(call.ctx, referenceOf(uri)));
   return answer(uri, cuts.length === 0 ? content : { ...content, cut: cuts });
 }
 

@@ -18,7 +18,7 @@ export function addDepend(program: Command, host: Host): void {
     .command("depend")
     .alias("add-dependency")
     .description("make a task wait for others; a cycle is refused with its path");
-  edges(depend, "--on <ids>", "what it waits for, separated by commas");
+  edges(depend, "what it waits for, separated by commas");
   examples(depend, "depend 4 --on 2", "depend 4 --on 2,3.1", "add-dependency --id=4 --depends-on=2");
   depend.action(
     action<DependOptions, [string | undefined]>(host, async (call, options, operand) => {
@@ -39,7 +39,7 @@ export function addDepend(program: Command, host: Host): void {
     .command("undepend")
     .alias("remove-dependency")
     .description("make a task no longer wait for others");
-  edges(undepend, "--on <ids>", "what it no longer waits for, separated by commas");
+  edges(undepend, "what it no longer waits for, separated by commas");
   examples(undepend, "undepend 4 --on 2");
   undepend.action(
     action<DependOptions, [string | undefined]>(host, async (call, options, operand) => {
@@ -53,10 +53,10 @@ export function addDepend(program: Command, host: Host): void {
   );
 }
 
-function edges(command: Command, on: string, description: string): void {
+function edges(command: Command, description: string): void {
   command
     .argument("[id]", "the task that waits")
-    .option(on, description)
+    .option("--on <ids>", description)
     .option("-i, --id <id>", "the task, as the task-master-ai tool says it")
     .option("-d, --depends-on <ids>", "the same as --on");
   placed(command, "project", "tag");
@@ -71,28 +71,24 @@ function ends(operand: string | undefined, options: DependOptions, example: stri
   return { id, others };
 }
 
-async function show(
-  call: Call,
-  id: string,
-  { dependsOn, dependents, ...rest }: TaskDependencies,
-): Promise<void> {
+async function show(call: Call, id: string, answer: TaskDependencies): Promise<void> {
   const { out } = call;
   if (out.json) {
-    out.value({ dependsOn, dependents, ...rest });
+    out.value(answer);
     return;
   }
   const task = await call.client.get<Task>(await call.task(id));
   call.sayPlace(task);
   out.say(out.style("bold", out.oneLine(`${task.localId}  ${task.title}`)));
-  eachEnd(out, "waits for", dependsOn);
-  eachEnd(out, "is waited for by", dependents);
+  eachEnd(out, "waits for", answer.dependsOn);
+  eachEnd(out, "is waited for by", answer.dependents);
 }
 
 function eachEnd(out: Output, words: string, tasks: readonly TaskSummary[]): void {
   if (tasks.length === 0) out.say(`  ${words} nothing`);
   for (const { localId, status, title } of tasks) {
     const { text, style } = statusCell(status);
-    out.say(`  ${words} ${out.oneLine(localId)}  ${out.style(style ?? "bold", text)}  ${out.oneLine(title)}`);
+    out.say(`  ${words} ${out.oneLine(localId)}  ${out.style(style, text)}  ${out.oneLine(title)}`);
   }
 }
 

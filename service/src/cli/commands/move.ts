@@ -3,7 +3,7 @@ import type { Task, TaskMove } from "../../core/index.ts";
 import { conditionOf } from "../change.ts";
 import { action, examples, placed } from "../command.ts";
 import type { Host } from "../host.ts";
-import { isFullReference } from "../place.ts";
+import { referenceIn } from "../place.ts";
 import { problem } from "../problem.ts";
 import { taskLine } from "../task-view.ts";
 
@@ -39,7 +39,7 @@ export function addMove(program: Command, host: Host): void {
       const id = operand ?? options.from;
       if (id === undefined) throw problem("usage", "Say which task to move, such as: move 5 --before 3");
       const { project, tag } = await call.place();
-      const from = isFullReference(id) ? id : `${project}:${options.fromTag ?? tag}:${id}`;
+      const from = referenceIn({ project, tag: options.fromTag ?? tag }, id);
       const task = await client.get<Task>(await call.task(from));
       const body = target(options, { project: task.project, tag: options.toTag ?? task.tag });
       const moved = await client.request<Task>("POST", `/tasks/${task.id}/move`, {
@@ -59,7 +59,7 @@ export function addMove(program: Command, host: Host): void {
 }
 
 function target(options: MoveOptions, place: { project: string; tag: string }): TaskMove {
-  const reference = (id: string) => (isFullReference(id) ? id : `${place.project}:${place.tag}:${id}`);
+  const reference = (id: string) => referenceIn(place, id);
   const { to = "" } = options;
   const parentOfTo = to.includes(".") ? reference(to.slice(0, to.lastIndexOf("."))) : null;
   const parent =

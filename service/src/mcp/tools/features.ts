@@ -1,7 +1,7 @@
 import { type CallToolResult, ErrorCode, McpError } from "@modelcontextprotocol/sdk/types.js";
 import { findUnstorable } from "../../core/index.ts";
 import type { Logger } from "../../log.ts";
-import { clipText, cutToFit, maximumBytes } from "../budget.ts";
+import { clipText, cutToFit } from "../budget.ts";
 import type { Calls } from "../calls.ts";
 import { defect, refusalOf } from "../errors.ts";
 import type { ToolFeature } from "../features.ts";
@@ -36,7 +36,7 @@ function toFeature(tool: Tool, log: Logger, calls: Calls): ToolFeature {
 }
 
 function answerOf({ text, content }: { text: string; content: object }): CallToolResult {
-  const { content: fitted, cuts } = cutToFit(content, maximumBytes);
+  const { content: fitted, cuts } = cutToFit(content);
   const note =
     cuts.length === 0
       ? ""

@@ -1,5 +1,5 @@
 import { Type } from "typebox";
-import { AppError, Link, LinkUrl, maximumLimit, NewLink, PageQuery } from "../../core/index.ts";
+import { invalidInput, Link, LinkUrl, maximumLimit, NewLink, PageQuery } from "../../core/index.ts";
 import { pageThatFits } from "../budget.ts";
 import { changing, Id, keyed, place, placed, placeOf, referenceIn } from "../place.ts";
 import { adds, defineTool, reads, removes, type Tool } from "../tool.ts";
@@ -16,8 +16,7 @@ const getLinks = defineTool({
   output: { ...placed, links: Type.Array(Link), nextCursor: Type.Union([Type.String(), Type.Null()]) },
   async run(call, { id, url, limit = maximumLimit, cursor, ...input }) {
     if ((id === undefined) === (url === undefined)) {
-      const detail = "Give either id or url.";
-      throw new AppError("invalid_input", detail, { errors: [{ pointer: "/id", detail }] });
+      throw invalidInput("/id", "Give either id or url.");
     }
     const where = await placeOf(call, input);
     const from = cursor === undefined ? {} : { cursor };

@@ -1,5 +1,5 @@
 import { Type } from "typebox";
-import { AppError, ComplexityAnalysis } from "../../core/index.ts";
+import { ComplexityAnalysis, invalidInput } from "../../core/index.ts";
 import { firstThatFit } from "../budget.ts";
 import { orInstead } from "../errors.ts";
 import {
@@ -77,8 +77,7 @@ const parsePrd = defineTool({
 /** On a server elsewhere the agent's files are not there, and a name would be taken for a very short document. */
 function requireText(text: string): void {
   if (text.includes("\n") || !/^[\w./\\~ -]{1,500}\.(txt|md|markdown|rst|adoc|pdf|docx)$/i.test(text)) return;
-  const detail = "Give the document's text itself; the server cannot read your files.";
-  throw new AppError("invalid_input", detail, { errors: [{ pointer: "/input", detail }] });
+  throw invalidInput("/input", "Give the document's text itself; the server cannot read your files.");
 }
 
 const expandTask = defineTool({
@@ -186,8 +185,7 @@ function countOf(given: string | number | undefined): number | undefined {
 function thresholdOf(given: string | number | undefined): number | undefined {
   const threshold = countOf(given);
   if (threshold === undefined || threshold <= 10) return threshold;
-  const detail = "A score is between 1 and 10.";
-  throw new AppError("invalid_input", detail, { errors: [{ pointer: "/threshold", detail }] });
+  throw invalidInput("/threshold", "A score is between 1 and 10.");
 }
 
 export const modelTools: Tool[] = [parsePrd, expandTask, analyzeComplexity];

@@ -1,5 +1,13 @@
 import { Type } from "typebox";
-import { AppError, maximumLimit, NewTask, Priority, Status, type Task } from "../../core/index.ts";
+import {
+  AppError,
+  invalidInput,
+  maximumLimit,
+  NewTask,
+  Priority,
+  Status,
+  type Task,
+} from "../../core/index.ts";
 import {
   Brief,
   brief,
@@ -106,8 +114,7 @@ const removeSubtask = defineTool({
     }
     const [id, ...others] = ids;
     if (id === undefined || others.length > 0) {
-      const detail = "Convert one subtask at a time.";
-      throw new AppError("invalid_input", detail, { errors: [{ pointer: "/id", detail }] });
+      throw invalidInput("/id", "Convert one subtask at a time.");
     }
     const reference = referenceIn(where, id);
     const task = await onPresent(input.version, async () => {
@@ -132,8 +139,7 @@ async function requireSubtask(
   if (idempotencyKey !== undefined && /\.[^.:]+$/.test(reference)) return;
   const task = await core.tasks.get(ctx, reference);
   if (task.parent !== null) return;
-  const detail = `Task ${task.localId} is no subtask; use remove_task for it.`;
-  throw new AppError("invalid_input", detail, { errors: [{ pointer: "/id", detail }] });
+  throw invalidInput("/id", `Task ${task.localId} is no subtask; use remove_task for it.`);
 }
 
 const clearSubtasks = defineTool({
@@ -152,8 +158,7 @@ const clearSubtasks = defineTool({
   output: { ...placed, removed: Type.Array(Type.String()) },
   async run(call, { id, all = false, ...input }) {
     if (id === undefined && !all) {
-      const detail = "Name tasks by id, or say all.";
-      throw new AppError("invalid_input", detail, { errors: [{ pointer: "/id", detail }] });
+      throw invalidInput("/id", "Name tasks by id, or say all.");
     }
     const where = await placeOf(call, input);
     const found = await subtasksOf(call, where, all ? undefined : splitIds(id ?? ""));

@@ -1,5 +1,5 @@
 import { Type } from "typebox";
-import { AppError, PageQuery, type Tag, TagName } from "../../core/index.ts";
+import { invalidInput, PageQuery, type Tag, TagName } from "../../core/index.ts";
 import { clip, pageThatFits } from "../budget.ts";
 import { changing, keyed, onPresent, place, placed, placeOf, versioned } from "../place.ts";
 import { adds, type Call, defineTool, reads, removes, sets, type Tool } from "../tool.ts";
@@ -35,8 +35,10 @@ const listTags = defineTool({
     // Their list has no pages of its own; the last tag that was shown says where to go on.
     const start = cursor === undefined ? 0 : tags.findIndex(({ id }) => id === cursor) + 1;
     if (cursor !== undefined && start === 0) {
-      const detail = "The cursor was not made by this list; leave it out to start at the beginning.";
-      throw new AppError("invalid_input", detail, { errors: [{ pointer: "/cursor", detail }] });
+      throw invalidInput(
+        "/cursor",
+        "The cursor was not made by this list; leave it out to start at the beginning.",
+      );
     }
     const page = await pageThatFits(limit, async (most) => ({
       items: tags.slice(start, start + most).map(lineOf),

@@ -2,6 +2,7 @@ import { Type } from "typebox";
 import {
   AppError,
   type BatchOperation,
+  invalidInput,
   NewTask,
   NextMode,
   PageQuery,
@@ -366,8 +367,7 @@ export const moveTask = defineTool({
       ...(input.after === undefined ? {} : { after: referenceIn(target, input.after) }),
     };
     if (Object.keys(move).length === 0) {
-      const detail = "Say where: one of to, before, after and toTag.";
-      throw new AppError("invalid_input", detail, { errors: [{ pointer: "", detail }] });
+      throw invalidInput("", "Say where: one of to, before, after and toTag.");
     }
     const reference = referenceIn(where, input.from);
     const task = await onPresent(input.version, async () =>
@@ -392,8 +392,7 @@ async function conditionOf({ core, ctx }: Call, reference: string, { version, fe
 
 function requireSingle({ version, fence }: Condition): void {
   if (version === undefined && fence === undefined) return;
-  const detail = "A version and a fence are of one task; name only that one.";
-  throw new AppError("invalid_input", detail, { errors: [{ pointer: "/id", detail }] });
+  throw invalidInput("/id", "A version and a fence are of one task; name only that one.");
 }
 
 async function patchAll(
@@ -501,14 +500,14 @@ async function rewrite(given: Call, input: Revision, tool: string) {
   const patch = patchOf(input);
   if (Object.keys(patch).length === 0) {
     if (input.prompt !== undefined) return revise(call, input, input.prompt, tool);
-    const detail = "Give what is to change: title, description, details, testStrategy or priority.";
-    throw new AppError("invalid_input", detail, { errors: [{ pointer: "", detail }] });
+    throw invalidInput("", "Give what is to change: title, description, details, testStrategy or priority.");
   }
   if (input.append === true && patch.details !== undefined && input.idempotencyKey !== undefined) {
     // What a repeat would append to is another text by then, and so another request under the same key.
-    const detail =
-      "An idempotencyKey does not go with append; the version alone keeps a repeat from adding twice.";
-    throw new AppError("invalid_input", detail, { errors: [{ pointer: "/idempotencyKey", detail }] });
+    throw invalidInput(
+      "/idempotencyKey",
+      "An idempotencyKey does not go with append; the version alone keeps a repeat from adding twice.",
+    );
   }
   const where = await placeOf(call, input);
   const reference = referenceIn(where, input.id);
@@ -582,17 +581,17 @@ function changed(task: Task) {
 }
 
 export function missingTitle(): Error {
-  return new AppError("invalid_input", "A task needs a title.", {
-    errors: [{ pointer: "/title", detail: "A task needs a title." }],
-  });
+  return invalidInput("/title", "A task needs a title.");
 }
 
 function statusesOf(text: string) {
   return text.split(",").map((part) => {
     const status = statuses.find((one) => one === part.trim());
     if (status === undefined) {
-      const detail = `${JSON.stringify(part.trim())} is no status; the statuses are ${statuses.join(", ")}.`;
-      throw new AppError("invalid_input", detail, { errors: [{ pointer: "/status", detail }] });
+      throw invalidInput(
+        "/status",
+        `${JSON.stringify(part.trim())} is no status; the statuses are ${statuses.join(", ")}.`,
+      );
     }
     return status;
   });
@@ -604,8 +603,10 @@ function namesOf(text: string | undefined): string[] | undefined {
   const names = text.split(",").map((name) => name.trim());
   const unknown = names.find((name) => !known.includes(name));
   if (unknown === undefined) return names;
-  const detail = `There is no field ${JSON.stringify(unknown)}; name some of ${known.join(", ")}.`;
-  throw new AppError("invalid_input", detail, { errors: [{ pointer: "/fields", detail }] });
+  throw invalidInput(
+    "/fields",
+    `There is no field ${JSON.stringify(unknown)}; name some of ${known.join(", ")}.`,
+  );
 }
 
 function pick(task: Task, names: string[]): Partial<Task> {
