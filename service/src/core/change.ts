@@ -1,5 +1,5 @@
 import type { Context } from "./context.ts";
-import { AppError } from "./errors.ts";
+import { AppError, notFound } from "./errors.ts";
 import type { EventType } from "./events/schema.ts";
 import type { Flags } from "./flags/service.ts";
 import { isSame } from "./json.ts";
@@ -102,4 +102,15 @@ export function versionMismatch(what: string, seen: number, current: number): Ap
     `The ${what} is at version ${current}, not ${seen}; read it again and decide anew.`,
     { details: { version: current } },
   );
+}
+
+/** Why a write at that version met no row: it is gone, or at another version. `find` looks again. */
+export async function staleWrite(
+  what: string,
+  reference: string,
+  version: number,
+  find: (reference: string) => Promise<{ version: number } | undefined>,
+): Promise<AppError> {
+  const now = await find(reference);
+  return now === undefined ? notFound(what, reference) : versionMismatch(what, version, now.version);
 }

@@ -1,12 +1,10 @@
-import { change, changesOf, record, type Services, versionMismatch } from "../change.ts";
+import { change, changesOf, record, type Services, staleWrite, versionMismatch } from "../change.ts";
 import type { Context } from "../context.ts";
-import { notFound } from "../errors.ts";
 import { newId } from "../ids.ts";
 import { getById } from "../locate.ts";
 import type { Page, PageRequest } from "../page.ts";
 import { closePage, openPage } from "../page.ts";
 import { authorize } from "../policy.ts";
-import type { Transaction } from "../storage.ts";
 import type { Agent, AgentPatch, NewAgent } from "./schema.ts";
 
 export interface Agents {
@@ -19,11 +17,6 @@ export interface Agents {
 }
 
 export function createAgents(services: Services): Agents {
-  async function stale(tx: Transaction, id: string, version: number) {
-    const now = await tx.agents.find(id);
-    return now === undefined ? notFound("agent", id) : versionMismatch("agent", version, now.version);
-  }
-
   return {
     async list(ctx, page) {
       authorize(ctx, "agent:read");
@@ -64,7 +57,7 @@ export function createAgents(services: Services): Agents {
           const changes = changesOf(before, patch);
           if (Object.keys(changes).length === 0) return before;
           const after = await tx.agents.update(before.id, patch, version);
-          if (after === undefined) throw await stale(tx, before.id, version);
+          if (after === undefined) throw await staleWrite("agent", before.id, version, tx.agents.find);
           await record(tx, ctx, "agent.updated", {}, { agent: before.id, changes });
           return after;
         },
@@ -75,7 +68,8 @@ export function createAgents(services: Services): Agents {
       authorize(ctx, "agent:write");
       await change(services, ctx, { operation: "agent.delete", input: { id, version } }, async (tx) => {
         const before = await getById("agent", id, tx.agents.find);
-        if (!(await tx.agents.delete(before.id, version))) throw await stale(tx, before.id, version);
+        if (!(await tx.agents.delete(before.id, version)))
+          throw await staleWrite("agent", before.id, version, tx.agents.find);
         await record(tx, ctx, "agent.deleted", {}, { agent: before.id, name: before.name });
       });
     },

@@ -1,11 +1,11 @@
-import { change, record, type Services, versionMismatch } from "../change.ts";
+import { change, record, type Services, staleWrite, versionMismatch } from "../change.ts";
 import type { Context } from "../context.ts";
-import { AppError, notFound } from "../errors.ts";
+import { AppError } from "../errors.ts";
 import { getById, getTask } from "../locate.ts";
 import type { Page, PageRequest } from "../page.ts";
 import { closePage, openPage } from "../page.ts";
 import { allows, authorize } from "../policy.ts";
-import type { CommentRecord, Transaction } from "../storage.ts";
+import type { CommentRecord } from "../storage.ts";
 import { addComment } from "./add.ts";
 import type { Comment, CommentPatch, NewComment } from "./schema.ts";
 
@@ -20,11 +20,6 @@ export interface Comments {
 }
 
 export function createComments(services: Services): Comments {
-  async function stale(tx: Transaction, id: string, version: number) {
-    const now = await tx.comments.find(id);
-    return now === undefined ? notFound("comment", id) : versionMismatch("comment", version, now.version);
-  }
-
   return {
     async list(ctx, reference, page) {
       authorize(ctx, "project:read");
@@ -68,7 +63,7 @@ export function createComments(services: Services): Comments {
           if (before.version !== version) throw versionMismatch("comment", version, before.version);
           if (patch.body === undefined || patch.body === before.body) return toComment(before);
           const after = await tx.comments.update(before.id, patch.body, version);
-          if (after === undefined) throw await stale(tx, before.id, version);
+          if (after === undefined) throw await staleWrite("comment", before.id, version, tx.comments.find);
           await record(
             tx,
             ctx,
@@ -91,7 +86,8 @@ export function createComments(services: Services): Comments {
         if (before.author.id !== ctx.actor.id && !allows(ctx, "comment:any")) {
           throw new AppError("forbidden", "A comment is deleted by its author or an admin only.");
         }
-        if (!(await tx.comments.delete(before.id, version))) throw await stale(tx, before.id, version);
+        if (!(await tx.comments.delete(before.id, version)))
+          throw await staleWrite("comment", before.id, version, tx.comments.find);
         await record(
           tx,
           ctx,

@@ -1,6 +1,6 @@
-import { change, record, type Services, versionMismatch } from "../change.ts";
+import { change, record, type Services, staleWrite, versionMismatch } from "../change.ts";
 import type { Context } from "../context.ts";
-import { AppError, notFound } from "../errors.ts";
+import { AppError } from "../errors.ts";
 import { newId } from "../ids.ts";
 import { getById } from "../locate.ts";
 import type { Page, PageRequest } from "../page.ts";
@@ -76,7 +76,8 @@ export function createMemberships(services: Services): Memberships {
           }
           await keepAnOwner(tx, before);
           const after = await tx.memberships.updateRole(before.id, patch.role, version);
-          if (after === undefined) throw await gone(tx, before.id, version);
+          if (after === undefined)
+            throw await staleWrite("membership", before.id, version, tx.memberships.find);
           await record(
             tx,
             ctx,
@@ -105,7 +106,8 @@ export function createMemberships(services: Services): Memberships {
           );
         }
         await keepAnOwner(tx, before);
-        if (!(await tx.memberships.delete(before.id, version))) throw await gone(tx, before.id, version);
+        if (!(await tx.memberships.delete(before.id, version)))
+          throw await staleWrite("membership", before.id, version, tx.memberships.find);
         await record(
           tx,
           ctx,
@@ -120,9 +122,4 @@ export function createMemberships(services: Services): Memberships {
       });
     },
   };
-}
-
-async function gone(tx: Transaction, id: string, version: number): Promise<AppError> {
-  const now = await tx.memberships.find(id);
-  return now === undefined ? notFound("membership", id) : versionMismatch("membership", version, now.version);
 }

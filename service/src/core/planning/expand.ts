@@ -2,8 +2,7 @@ import type { Context } from "../context.ts";
 import { AppError } from "../errors.ts";
 import { getTask, getTaskLocked } from "../locate.ts";
 import { authorize } from "../policy.ts";
-import type { Repositories, TaskRecord, Transaction } from "../storage.ts";
-import { deleteIn } from "../tasks/service.ts";
+import type { Repositories, TaskRecord } from "../storage.ts";
 import { toTask } from "../tasks/wire.ts";
 import { numberFaults, SubtasksAnswer } from "./answers.ts";
 import { contextOf, instructions } from "./prompts.ts";
@@ -13,6 +12,7 @@ import {
   consult,
   createNumbered,
   movedOn,
+  removeAsSeen,
   requireModel,
   type Tools,
   type Work,
@@ -56,7 +56,7 @@ export async function expandTask(
     async (tx, { planned, before }) => {
       const task = await getTaskLocked(tx, seen.id);
       if (task.version !== seen.version) throw movedOn(`Task ${seen.localId}`);
-      await removeAsSeen(tx, ctx, task, before);
+      await removeAsSeen(tx, ctx, before, await subtasksOf(tx, task), `A subtask of ${task.localId}`);
       const place = { project: task.project, tag: task.tag, tagId: task.tagId, parent: task.id };
       const subtasks = await createNumbered(tx, ctx, place, planned);
       return { task: toTask(await getTask(tx, task.id)), subtasks };
@@ -81,23 +81,4 @@ function refuse(task: TaskRecord, subtasks: TaskRecord[], { replace = false }: E
 
 async function subtasksOf(tx: Repositories, { id, tagId }: TaskRecord): Promise<TaskRecord[]> {
   return tx.tasks.list(tagId, { parentId: id }, { limit: Number.MAX_SAFE_INTEGER, after: undefined });
-}
-
-/** Only what the caller could know of is replaced. */
-async function removeAsSeen(
-  tx: Transaction,
-  ctx: Context,
-  task: TaskRecord,
-  before: TaskRecord[],
-): Promise<void> {
-  const now = await subtasksOf(tx, task);
-  const seen = new Map(before.map(({ id, version }) => [id, version]));
-  if (now.length !== before.length || now.some(({ id, version }) => seen.get(id) !== version)) {
-    throw movedOn(`A subtask of ${task.localId}`);
-  }
-  for (const { id } of now) {
-    // Read anew: the one that went before may have been waited for, and that is a change of this one.
-    const current = await getTask(tx, id);
-    await deleteIn(tx, ctx, current, { version: current.version });
-  }
 }

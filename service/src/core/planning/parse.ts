@@ -1,10 +1,10 @@
 import type { Context } from "../context.ts";
 import { AppError } from "../errors.ts";
-import { getTag, getTask } from "../locate.ts";
+import { getTag } from "../locate.ts";
 import { authorize } from "../policy.ts";
-import type { TaskRecord, Transaction } from "../storage.ts";
+import type { TaskRecord } from "../storage.ts";
 import type { Task } from "../tasks/schema.ts";
-import { createIn, deleteIn } from "../tasks/service.ts";
+import { createIn } from "../tasks/service.ts";
 import { toTask } from "../tasks/wire.ts";
 import { DraftAnswer, numberFaults, TasksAnswer } from "./answers.ts";
 import { instructions } from "./prompts.ts";
@@ -13,7 +13,7 @@ import {
   changeAfter,
   consult,
   createNumbered,
-  movedOn,
+  removeAsSeen,
   requireModel,
   type Tools,
   type Work,
@@ -60,7 +60,8 @@ export async function parsePrd(
     },
     async (tx, { planned, before }) => {
       await tx.tags.lockGraphs([tag.id]);
-      if (existing !== "append") await removeAsSeen(tx, ctx, tag.id, before);
+      if (existing !== "append")
+        await removeAsSeen(tx, ctx, before, await tx.tasks.listAll(tag.id), "A task of the tag");
       const place = { project: key, tag: name, tagId: tag.id, parent: null };
       return { tasks: await createNumbered(tx, ctx, place, planned, ({ priority }) => ({ priority })) };
     },
@@ -79,23 +80,6 @@ function refuse(before: TaskRecord[], tag: string, existing: Requirements["exist
       "too_large",
       `The tag has ${before.length} tasks, and at most ${maximumReplaced} are replaced; use a new tag.`,
     );
-  }
-}
-
-async function removeAsSeen(
-  tx: Transaction,
-  ctx: Context,
-  tagId: string,
-  before: TaskRecord[],
-): Promise<void> {
-  const now = await tx.tasks.listAll(tagId);
-  const seen = new Map(before.map(({ id, version }) => [id, version]));
-  if (now.length !== before.length || now.some(({ id, version }) => seen.get(id) !== version)) {
-    throw movedOn("A task of the tag");
-  }
-  for (const { id } of now.filter(({ parent }) => parent === null)) {
-    const current = await getTask(tx, id);
-    await deleteIn(tx, ctx, current, { version: current.version });
   }
 }
 

@@ -6,7 +6,7 @@ import { AppError } from "../errors.ts";
 import { getTask } from "../locate.ts";
 import type { TaskRecord, Transaction } from "../storage.ts";
 import type { NewTask, Task } from "../tasks/schema.ts";
-import { createIn, type Place } from "../tasks/service.ts";
+import { createIn, deleteIn, type Place } from "../tasks/service.ts";
 import { toTask } from "../tasks/wire.ts";
 import type { Numbered } from "./answers.ts";
 import { ask, type Wanted } from "./ask.ts";
@@ -110,4 +110,27 @@ export function movedOn(what: string): AppError {
     "version_mismatch",
     `${what} changed while the language model was at work, so that nothing was written; ask again.`,
   );
+}
+
+/**
+ * Removes the tasks of now, with their subtasks, where they are those of before: only what the caller could know of is
+ * replaced. The caller holds the lock on the tag. Throws version_mismatch about `what` otherwise.
+ */
+export async function removeAsSeen(
+  tx: Transaction,
+  ctx: Context,
+  before: TaskRecord[],
+  now: TaskRecord[],
+  what: string,
+): Promise<void> {
+  const seen = new Map(before.map(({ id, version }) => [id, version]));
+  if (now.length !== before.length || now.some(({ id, version }) => seen.get(id) !== version)) {
+    throw movedOn(what);
+  }
+  for (const { id, parent } of now) {
+    if (parent !== null && seen.has(parent)) continue;
+    // Read anew: the one that went before may have been waited for, and that is a change of this one.
+    const current = await getTask(tx, id);
+    await deleteIn(tx, ctx, current, { version: current.version });
+  }
 }

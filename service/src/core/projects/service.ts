@@ -1,12 +1,11 @@
-import { change, changesOf, record, type Services, versionMismatch } from "../change.ts";
+import { change, changesOf, record, type Services, staleWrite, versionMismatch } from "../change.ts";
 import type { Context } from "../context.ts";
-import { notFound } from "../errors.ts";
 import { newId } from "../ids.ts";
 import { getProject } from "../locate.ts";
 import type { Page, PageRequest } from "../page.ts";
 import { closePage, openPage } from "../page.ts";
 import { authorize } from "../policy.ts";
-import type { ProjectRecord, Transaction } from "../storage.ts";
+import type { ProjectRecord } from "../storage.ts";
 import type { NewProject, Project, ProjectPatch } from "./schema.ts";
 
 export interface Projects {
@@ -19,11 +18,6 @@ export interface Projects {
 }
 
 export function createProjects(services: Services): Projects {
-  async function stale(tx: Transaction, key: string, version: number) {
-    const now = await tx.projects.find(key);
-    return now === undefined ? notFound("project", key) : versionMismatch("project", version, now.version);
-  }
-
   return {
     async list(ctx, page) {
       authorize(ctx, "project:read");
@@ -73,7 +67,7 @@ export function createProjects(services: Services): Projects {
           const changes = changesOf<Project>(before, patch);
           if (Object.keys(changes).length === 0) return toProject(before);
           const after = await tx.projects.update(before.id, patch, version);
-          if (after === undefined) throw await stale(tx, key, version);
+          if (after === undefined) throw await staleWrite("project", key, version, tx.projects.find);
           await record(tx, ctx, "project.updated", { projectId: before.id }, { key, changes });
           return toProject(after);
         },
@@ -87,7 +81,8 @@ export function createProjects(services: Services): Projects {
         // The cascade takes rows in an order of its own; behind these locks it meets nobody who holds one and wants another.
         await tx.projects.lock(before.id);
         await tx.tags.lockGraphs((await tx.tags.list(before.id)).map((tag) => tag.id));
-        if (!(await tx.projects.delete(before.id, version))) throw await stale(tx, key, version);
+        if (!(await tx.projects.delete(before.id, version)))
+          throw await staleWrite("project", key, version, tx.projects.find);
         await record(tx, ctx, "project.deleted", { projectId: before.id }, { key, name: before.name });
       });
     },

@@ -1,14 +1,13 @@
-import { change, record, type Services, versionMismatch } from "../change.ts";
+import { change, changesOf, record, type Services, staleWrite, versionMismatch } from "../change.ts";
 import type { Actor, Context } from "../context.ts";
 import { AppError, invalidInput, notFound } from "../errors.ts";
 import { newId } from "../ids.ts";
-import { isSame } from "../json.ts";
 import { getById } from "../locate.ts";
 import type { Page, PageRequest } from "../page.ts";
 import { closePage, openPage } from "../page.ts";
 import { authorize } from "../policy.ts";
 import { newSecret, sha256, verifyHmac } from "../secrets.ts";
-import type { ReceiverOwner, Transaction } from "../storage.ts";
+import type { ReceiverOwner } from "../storage.ts";
 import { apply } from "./apply.ts";
 import { readDelivery, readEvents } from "./github.ts";
 import {
@@ -54,11 +53,6 @@ export interface Receivers {
 const overlapHours = 24;
 
 export function createReceivers(services: Services): Receivers {
-  async function stale(tx: Transaction, id: string, version: number) {
-    const now = await tx.receivers.find(id);
-    return now === undefined ? notFound("receiver", id) : versionMismatch("receiver", version, now.version);
-  }
-
   return {
     async list(ctx, page) {
       authorize(ctx, "receiver:write");
@@ -94,15 +88,12 @@ export function createReceivers(services: Services): Receivers {
       return change(services, ctx, wanted, async (tx) => {
         const before = await getById("receiver", id, tx.receivers.find);
         if (before.version !== version) throw versionMismatch("receiver", version, before.version);
-        const name = patch.name ?? before.name;
         const statuses = merge(before.statuses, patch.statuses);
-        const changes = {
-          ...(name === before.name ? {} : { name: [before.name, name] }),
-          ...(isSame(statuses, before.statuses) ? {} : { statuses: [before.statuses, statuses] }),
-        };
+        const values = { name: patch.name ?? before.name, statuses };
+        const changes = changesOf(before, values);
         if (Object.keys(changes).length === 0) return before;
-        const after = await tx.receivers.update(before.id, { name, statuses }, version);
-        if (after === undefined) throw await stale(tx, before.id, version);
+        const after = await tx.receivers.update(before.id, values, version);
+        if (after === undefined) throw await staleWrite("receiver", before.id, version, tx.receivers.find);
         await record(tx, ctx, "receiver.updated", {}, { receiver: before.id, changes });
         return after;
       });
@@ -112,7 +103,8 @@ export function createReceivers(services: Services): Receivers {
       authorize(ctx, "receiver:write");
       await change(services, ctx, { operation: "receiver.delete", input: { id, version } }, async (tx) => {
         const before = await getById("receiver", id, tx.receivers.find);
-        if (!(await tx.receivers.delete(before.id, version))) throw await stale(tx, before.id, version);
+        if (!(await tx.receivers.delete(before.id, version)))
+          throw await staleWrite("receiver", before.id, version, tx.receivers.find);
         await record(tx, ctx, "receiver.deleted", {}, { receiver: before.id, name: before.name });
       });
     },

@@ -1,4 +1,12 @@
-import { type Change, change, changesOf, record, type Services, versionMismatch } from "../change.ts";
+import {
+  type Change,
+  change,
+  changesOf,
+  record,
+  type Services,
+  staleWrite,
+  versionMismatch,
+} from "../change.ts";
 import type { Context } from "../context.ts";
 import { AppError, invalidInput, notFound } from "../errors.ts";
 import { demandFlag } from "../flags/service.ts";
@@ -73,12 +81,6 @@ export function createWebhooks(services: Services, options: WebhookOptions): Web
     // As the parser has read it, so that what is shown is what is dialled.
     return new URL(url).href;
   }
-
-  async function stale(tx: Transaction, id: string, version: number) {
-    const now = await tx.webhooks.find(id);
-    return now === undefined ? notFound("webhook", id) : versionMismatch("webhook", version, now.version);
-  }
-
   return {
     ...deliveries,
 
@@ -131,7 +133,7 @@ export function createWebhooks(services: Services, options: WebhookOptions): Web
           const changes = changesOf(before, patch);
           if (Object.keys(changes).length === 0) return before;
           const after = await tx.webhooks.update(before.id, patch, version);
-          if (after === undefined) throw await stale(tx, before.id, version);
+          if (after === undefined) throw await staleWrite("webhook", before.id, version, tx.webhooks.find);
           if (changes.disabled?.[1] === true) await tx.deliveries.giveUp(before.id, disabledError);
           // A URL's path and query often are a password; of those the log says only that they changed.
           if (changes.url !== undefined) changes.url = [originOf(before.url), originOf(after.url)];
@@ -145,7 +147,8 @@ export function createWebhooks(services: Services, options: WebhookOptions): Web
       authorize(ctx, "webhook:write");
       await change(services, ctx, { operation: "webhook.delete", input: { id, version } }, async (tx) => {
         const before = await getById("webhook", id, tx.webhooks.find);
-        if (!(await tx.webhooks.delete(before.id, version))) throw await stale(tx, before.id, version);
+        if (!(await tx.webhooks.delete(before.id, version)))
+          throw await staleWrite("webhook", before.id, version, tx.webhooks.find);
         await record(tx, ctx, "webhook.deleted", {}, { webhook: before.id, url: originOf(before.url) });
       });
     },
