@@ -1,7 +1,8 @@
 import type { Agent } from "../../core/agents/schema.ts";
 import type { AgentStore } from "../../core/storage.ts";
-import type { Db, Tx } from "./engine.ts";
+import type { Db } from "./engine.ts";
 import { type AgentRow, timestamp } from "./model.ts";
+import { owned } from "./owned.ts";
 import { pageById, plain, removeMembership } from "./rows.ts";
 
 function agentOf({ organizationId: _, disabledAt, ...agent }: AgentRow): Agent {
@@ -9,14 +10,7 @@ function agentOf({ organizationId: _, disabledAt, ...agent }: AgentRow): Agent {
 }
 
 export function createAgentStore(db: Db, organizationId: string): AgentStore {
-  const own = (row: AgentRow | undefined): AgentRow | undefined =>
-    row?.organizationId === organizationId ? row : undefined;
-
-  const getLocked = async (tx: Tx, id: string): Promise<AgentRow | undefined> => {
-    if (own(tx.rows.agents.get(id)) === undefined) return undefined;
-    await tx.lock("agents", id);
-    return own(tx.rows.agents.get(id));
-  };
+  const { own, getLocked } = owned(organizationId);
 
   return {
     list: async (keyset) =>
@@ -48,7 +42,7 @@ export function createAgentStore(db: Db, organizationId: string): AgentStore {
 
     update: async (id, { disabled, ...patch }, version) =>
       await db.write(async (tx) => {
-        const agent = await getLocked(tx, id);
+        const agent = await getLocked(tx, "agents", id);
         if (agent?.version !== version) return undefined;
         const now = timestamp();
         const after: AgentRow = {
@@ -64,7 +58,7 @@ export function createAgentStore(db: Db, organizationId: string): AgentStore {
 
     delete: async (id, version) =>
       await db.write(async (tx) => {
-        const agent = await getLocked(tx, id);
+        const agent = await getLocked(tx, "agents", id);
         if (agent?.version !== version) return false;
         for (const membership of tx.rows.memberships.where("agent", id)) {
           removeMembership(tx.rows, membership.id);

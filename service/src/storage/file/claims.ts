@@ -2,6 +2,7 @@ import { AppError, notFound } from "../../core/errors.ts";
 import type { ClaimRecord, ClaimStore } from "../../core/storage.ts";
 import type { Db, Tx } from "./engine.ts";
 import { type ClaimRow, type Reading, timestamp } from "./model.ts";
+import { owned } from "./owned.ts";
 import { byId, localIdOf, pageById, plain, timestampAfter } from "./rows.ts";
 
 /** The task's claim that has neither ended nor expired. */
@@ -30,8 +31,7 @@ function claimRecord(rows: Reading, claim: ClaimRow): ClaimRecord {
 }
 
 export function createClaimStore(db: Db, organizationId: string): ClaimStore {
-  const own = <R extends { organizationId: string }>(row: R | undefined): R | undefined =>
-    row?.organizationId === organizationId ? row : undefined;
+  const { own, getLocked } = owned(organizationId);
 
   const liveIn = (rows: Reading, tagId: string): ClaimRow[] =>
     rows.tasks
@@ -60,8 +60,7 @@ export function createClaimStore(db: Db, organizationId: string): ClaimStore {
 
   /** The claim while it lives. */
   const live = async (tx: Tx, id: string): Promise<ClaimRow> => {
-    if (own(tx.rows.claims.get(id)) !== undefined) await tx.lock("claims", id);
-    const claim = own(tx.rows.claims.get(id));
+    const claim = await getLocked(tx, "claims", id);
     if (claim === undefined || claim.endedAt !== null) {
       throw new AppError("claim_ended", "The claim has ended.");
     }
@@ -112,8 +111,7 @@ export function createClaimStore(db: Db, organizationId: string): ClaimStore {
 
     insert: async ({ id, task: { id: taskId }, holder, ttlSeconds, previousStatus }) =>
       await db.write(async (tx) => {
-        if (own(tx.rows.tasks.get(taskId)) !== undefined) await tx.lock("tasks", taskId);
-        const task = own(tx.rows.tasks.get(taskId));
+        const task = await getLocked(tx, "tasks", taskId);
         if (task === undefined) throw notFound("task", taskId);
         if (tx.rows.claims.where("live", taskId).length > 0) {
           throw new AppError("already_exists", "The task has a live claim already.");

@@ -1,8 +1,9 @@
 import type { Comment } from "../../core/comments/schema.ts";
 import { notFound } from "../../core/errors.ts";
 import type { CommentStore } from "../../core/storage.ts";
-import type { Db, Tx } from "./engine.ts";
+import type { Db } from "./engine.ts";
 import { type CommentRow, timestamp } from "./model.ts";
+import { owned } from "./owned.ts";
 import { pageById, plain } from "./rows.ts";
 
 function commentOf({ organizationId: _, taskId, ...comment }: CommentRow): Comment {
@@ -10,14 +11,7 @@ function commentOf({ organizationId: _, taskId, ...comment }: CommentRow): Comme
 }
 
 export function createCommentStore(db: Db, organizationId: string): CommentStore {
-  const own = <R extends { organizationId: string }>(row: R | undefined): R | undefined =>
-    row?.organizationId === organizationId ? row : undefined;
-
-  const getLocked = async (tx: Tx, id: string): Promise<CommentRow | undefined> => {
-    if (own(tx.rows.comments.get(id)) === undefined) return undefined;
-    await tx.lock("comments", id);
-    return own(tx.rows.comments.get(id));
-  };
+  const { own, getLocked } = owned(organizationId);
 
   return {
     list: async (taskId, keyset) =>
@@ -45,7 +39,7 @@ export function createCommentStore(db: Db, organizationId: string): CommentStore
 
     update: async (id, body, version) =>
       await db.write(async (tx) => {
-        const comment = await getLocked(tx, id);
+        const comment = await getLocked(tx, "comments", id);
         if (comment?.version !== version) return undefined;
         const after: CommentRow = { ...comment, body, version: version + 1, updatedAt: timestamp() };
         tx.rows.comments.put(after);
@@ -54,7 +48,7 @@ export function createCommentStore(db: Db, organizationId: string): CommentStore
 
     delete: async (id, version) =>
       await db.write(async (tx) => {
-        const comment = await getLocked(tx, id);
+        const comment = await getLocked(tx, "comments", id);
         if (comment?.version !== version) return false;
         tx.rows.comments.remove(id);
         return true;

@@ -2,6 +2,7 @@ import { notFound } from "../../core/errors.ts";
 import type { LinkRecord, LinkStore } from "../../core/storage.ts";
 import type { Db } from "./engine.ts";
 import { type LinkRow, pair, type Reading, timestamp } from "./model.ts";
+import { owned } from "./owned.ts";
 import { gone, localIdOf, pageById, plain } from "./rows.ts";
 
 function linkOf(rows: Reading, { organizationId: _, taskId, ...link }: LinkRow): LinkRecord {
@@ -20,8 +21,7 @@ function linkOf(rows: Reading, { organizationId: _, taskId, ...link }: LinkRow):
 }
 
 export function createLinkStore(db: Db, organizationId: string): LinkStore {
-  const own = <R extends { organizationId: string }>(row: R | undefined): R | undefined =>
-    row?.organizationId === organizationId ? row : undefined;
+  const { own, getLocked } = owned(organizationId);
 
   return {
     list: async (of, keyset) =>
@@ -49,19 +49,15 @@ export function createLinkStore(db: Db, organizationId: string): LinkStore {
       }),
 
     tell: async (id, told) =>
-      await db.write(async ({ rows, lock }) => {
-        if (own(rows.links.get(id)) === undefined) return;
-        await lock("links", id);
-        const link = own(rows.links.get(id));
-        if (link !== undefined) rows.links.put({ ...link, told: plain(told) });
+      await db.write(async (tx) => {
+        const link = await getLocked(tx, "links", id);
+        if (link !== undefined) tx.rows.links.put({ ...link, told: plain(told) });
       }),
 
     delete: async (id) =>
-      await db.write(async ({ rows, lock }) => {
-        if (own(rows.links.get(id)) === undefined) return false;
-        await lock("links", id);
-        if (own(rows.links.get(id)) === undefined) return false;
-        rows.links.remove(id);
+      await db.write(async (tx) => {
+        if ((await getLocked(tx, "links", id)) === undefined) return false;
+        tx.rows.links.remove(id);
         return true;
       }),
   };

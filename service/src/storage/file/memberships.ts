@@ -2,6 +2,7 @@ import type { Membership } from "../../core/memberships/schema.ts";
 import type { MembershipStore } from "../../core/storage.ts";
 import type { Db, Tx } from "./engine.ts";
 import { type MembershipRow, type Reading, timestamp } from "./model.ts";
+import { owned } from "./owned.ts";
 import { byId, memberOf, pageById, removeMembership } from "./rows.ts";
 
 function membershipOf(rows: Reading, row: MembershipRow): Membership {
@@ -24,14 +25,7 @@ export async function addUser(
 }
 
 export function createMembershipStore(db: Db, organizationId: string): MembershipStore {
-  const own = (row: MembershipRow | undefined): MembershipRow | undefined =>
-    row?.organizationId === organizationId ? row : undefined;
-
-  const getLocked = async (tx: Tx, id: string): Promise<MembershipRow | undefined> => {
-    if (own(tx.rows.memberships.get(id)) === undefined) return undefined;
-    await tx.lock("memberships", id);
-    return own(tx.rows.memberships.get(id));
-  };
+  const { own, getLocked } = owned(organizationId);
 
   const owners = (rows: Reading): MembershipRow[] =>
     rows.memberships
@@ -65,7 +59,7 @@ export function createMembershipStore(db: Db, organizationId: string): Membershi
 
     updateRole: async (id, role, version) =>
       await db.write(async (tx) => {
-        const row = await getLocked(tx, id);
+        const row = await getLocked(tx, "memberships", id);
         if (row?.version !== version) return undefined;
         const after: MembershipRow = { ...row, role, version: version + 1, updatedAt: timestamp() };
         tx.rows.memberships.put(after);
@@ -74,7 +68,7 @@ export function createMembershipStore(db: Db, organizationId: string): Membershi
 
     delete: async (id, version) =>
       await db.write(async (tx) => {
-        const row = await getLocked(tx, id);
+        const row = await getLocked(tx, "memberships", id);
         if (row?.version !== version) return false;
         removeMembership(tx.rows, id);
         return true;

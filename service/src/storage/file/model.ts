@@ -214,7 +214,7 @@ const all = {
   file: {},
 };
 
-interface Rows {
+export interface Rows {
   organizations: OrganizationRow;
   users: UserRow;
   agents: AgentRow;

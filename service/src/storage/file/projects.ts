@@ -1,8 +1,9 @@
 import { AppError } from "../../core/errors.ts";
 import type { Project } from "../../core/projects/schema.ts";
 import type { ProjectRecord, ProjectStore } from "../../core/storage.ts";
-import type { Db, Tx } from "./engine.ts";
+import type { Db } from "./engine.ts";
 import { fileId, type ProjectRow, pair, timestamp } from "./model.ts";
+import { owned } from "./owned.ts";
 import { byId, pageById, plain, removeProject } from "./rows.ts";
 
 function projectRecord({ organizationId: _, ...project }: ProjectRow): ProjectRecord {
@@ -14,14 +15,7 @@ function shown({ organizationId: _o, source: _s, ...project }: ProjectRow): Proj
 }
 
 export function createProjectStore(db: Db, organizationId: string): ProjectStore {
-  const own = (project: ProjectRow | undefined): ProjectRow | undefined =>
-    project?.organizationId === organizationId ? project : undefined;
-
-  const getLocked = async (tx: Tx, id: string): Promise<ProjectRow | undefined> => {
-    if (own(tx.rows.projects.get(id)) === undefined) return undefined;
-    await tx.lock("projects", id);
-    return own(tx.rows.projects.get(id));
-  };
+  const { getLocked } = owned(organizationId);
 
   return {
     list: async (keyset) =>
@@ -46,7 +40,7 @@ export function createProjectStore(db: Db, organizationId: string): ProjectStore
 
     update: async (id, patch, version) =>
       await db.write(async (tx) => {
-        const project = await getLocked(tx, id);
+        const project = await getLocked(tx, "projects", id);
         if (project?.version !== version) return undefined;
         const after: ProjectRow = {
           ...project,
@@ -60,7 +54,7 @@ export function createProjectStore(db: Db, organizationId: string): ProjectStore
 
     delete: async (id, version) =>
       await db.write(async (tx) => {
-        const project = await getLocked(tx, id);
+        const project = await getLocked(tx, "projects", id);
         if (project?.version !== version) return false;
         if (tx.rows.file.get(fileId)?.projectId === id) {
           const message = `The project ${project.key} is the folder's tasks.json; delete its tags and tasks, or the folder.`;
@@ -74,7 +68,7 @@ export function createProjectStore(db: Db, organizationId: string): ProjectStore
 
     lock: async (id) =>
       await db.write(async (tx) => {
-        await getLocked(tx, id);
+        await getLocked(tx, "projects", id);
       }),
   };
 }

@@ -1,7 +1,8 @@
 import type { Receiver } from "../../core/receivers/schema.ts";
 import type { ReceiverOwner, ReceiverStore } from "../../core/storage.ts";
-import type { Db, Tx } from "./engine.ts";
+import type { Db } from "./engine.ts";
 import { type Reading, type ReceiverRow, timestamp } from "./model.ts";
+import { owned } from "./owned.ts";
 import { pageById, plain } from "./rows.ts";
 
 const hourMs = 3_600_000;
@@ -26,14 +27,7 @@ export function findReceiver(rows: Reading, id: string): ReceiverOwner | undefin
 }
 
 export function createReceiverStore(db: Db, organizationId: string): ReceiverStore {
-  const own = (row: ReceiverRow | undefined): ReceiverRow | undefined =>
-    row?.organizationId === organizationId ? row : undefined;
-
-  const getLocked = async (tx: Tx, id: string): Promise<ReceiverRow | undefined> => {
-    if (own(tx.rows.receivers.get(id)) === undefined) return undefined;
-    await tx.lock("receivers", id);
-    return own(tx.rows.receivers.get(id));
-  };
+  const { own, getLocked } = owned(organizationId);
 
   return {
     list: async (keyset) =>
@@ -61,7 +55,7 @@ export function createReceiverStore(db: Db, organizationId: string): ReceiverSto
 
     update: async (id, { name, statuses }, version) =>
       await db.write(async (tx) => {
-        const row = await getLocked(tx, id);
+        const row = await getLocked(tx, "receivers", id);
         if (row?.version !== version) return undefined;
         const values = { name, statuses: plain(statuses) };
         const after: ReceiverRow = { ...row, ...values, version: version + 1, updatedAt: timestamp() };
@@ -71,7 +65,7 @@ export function createReceiverStore(db: Db, organizationId: string): ReceiverSto
 
     rotate: async (id, secret, overlapHours) =>
       await db.write(async (tx) => {
-        const row = await getLocked(tx, id);
+        const row = await getLocked(tx, "receivers", id);
         if (row === undefined) return undefined;
         const after: ReceiverRow = {
           ...row,
@@ -85,7 +79,7 @@ export function createReceiverStore(db: Db, organizationId: string): ReceiverSto
 
     delete: async (id, version) =>
       await db.write(async (tx) => {
-        const row = await getLocked(tx, id);
+        const row = await getLocked(tx, "receivers", id);
         if (row?.version !== version) return false;
         tx.rows.receivers.remove(id);
         return true;

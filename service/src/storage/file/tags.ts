@@ -1,7 +1,8 @@
 import { AppError, notFound } from "../../core/errors.ts";
 import type { TagRecord, TagStore } from "../../core/storage.ts";
-import type { Db, Tx } from "./engine.ts";
+import type { Db } from "./engine.ts";
 import { pair, type Reading, type TagRow, timestamp } from "./model.ts";
+import { owned } from "./owned.ts";
 import { byId, compare, plain, removeTag } from "./rows.ts";
 
 function tagRecord(rows: Reading, { organizationId: _, ...tag }: TagRow): TagRecord {
@@ -9,20 +10,13 @@ function tagRecord(rows: Reading, { organizationId: _, ...tag }: TagRow): TagRec
 }
 
 export function createTagStore(db: Db, organizationId: string): TagStore {
-  const own = (tag: TagRow | undefined): TagRow | undefined =>
-    tag?.organizationId === organizationId ? tag : undefined;
+  const { own, getLocked } = owned(organizationId);
 
   const inProject = (rows: Reading, projectId: string): TagRow[] =>
     rows.tags
       .where("project", projectId)
       .filter((tag) => own(tag) !== undefined)
       .sort((a, b) => a.position - b.position || compare(a.id, b.id));
-
-  const getLocked = async (tx: Tx, id: string): Promise<TagRow | undefined> => {
-    if (own(tx.rows.tags.get(id)) === undefined) return undefined;
-    await tx.lock("tags", id);
-    return own(tx.rows.tags.get(id));
-  };
 
   return {
     findById: async (id) =>
@@ -60,7 +54,7 @@ export function createTagStore(db: Db, organizationId: string): TagStore {
 
     update: async (id, patch, version) =>
       await db.write(async (tx) => {
-        const tag = await getLocked(tx, id);
+        const tag = await getLocked(tx, "tags", id);
         if (tag?.version !== version) return undefined;
         const row: TagRow = { ...tag, ...plain(patch), version: version + 1, updatedAt: timestamp() };
         tx.rows.tags.put(row);
@@ -69,7 +63,7 @@ export function createTagStore(db: Db, organizationId: string): TagStore {
 
     delete: async (id, version) =>
       await db.write(async (tx) => {
-        const tag = await getLocked(tx, id);
+        const tag = await getLocked(tx, "tags", id);
         if (tag?.version !== version) return false;
         for (const task of tx.rows.tasks.where("tag", id).sort(byId)) await tx.lock("tasks", task.id);
         removeTag(tx.rows, id);
@@ -79,13 +73,13 @@ export function createTagStore(db: Db, organizationId: string): TagStore {
     lockGraphs: async (tagIds) =>
       await db.write(async (tx) => {
         const tags = [...new Set(tagIds)].sort();
-        for (const id of tags) await getLocked(tx, id);
+        for (const id of tags) await getLocked(tx, "tags", id);
         return tags.flatMap((id) => own(tx.rows.tags.get(id)) ?? []).map((tag) => tagRecord(tx.rows, tag));
       }),
 
     takeNumbers: async (tagId, count) =>
       await db.write(async (tx) => {
-        const tag = await getLocked(tx, tagId);
+        const tag = await getLocked(tx, "tags", tagId);
         if (tag === undefined) throw notFound("tag", tagId);
         tx.rows.tags.put({ ...tag, nextLocalNumber: tag.nextLocalNumber + count });
         return tag.nextLocalNumber;

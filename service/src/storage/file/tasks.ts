@@ -5,6 +5,7 @@ import { findCandidates } from "./candidates.ts";
 import { liveClaim } from "./claims.ts";
 import type { Db, Tx } from "./engine.ts";
 import { pair, type Reading, type TaskRow, timestamp } from "./model.ts";
+import { owned } from "./owned.ts";
 import { byRank, byTask, compare, localIdOf, plain, removeTask } from "./rows.ts";
 import { searchTasks } from "./search.ts";
 
@@ -37,17 +38,9 @@ function dependenciesOf(rows: Reading, taskId: string): string[] {
 }
 
 export function createTaskStore(db: Db, organizationId: string): TaskStore {
-  const own = (row: TaskRow | undefined): TaskRow | undefined =>
-    row?.organizationId === organizationId ? row : undefined;
+  const { own, getLocked } = owned(organizationId);
   const inTag = (rows: Reading, tagId: string): TaskRow[] =>
     rows.tasks.where("tag", tagId).filter((row) => row.organizationId === organizationId);
-
-  /** The task behind its own lock and those of others that its change is decided on. */
-  const getLocked = async ({ rows, lock }: Tx, id: string): Promise<TaskRow | undefined> => {
-    if (own(rows.tasks.get(id)) === undefined) return undefined;
-    await lock("tasks", id);
-    return own(rows.tasks.get(id));
-  };
 
   return {
     find: async (locator) =>
@@ -107,7 +100,7 @@ export function createTaskStore(db: Db, organizationId: string): TaskStore {
         if (own(tx.rows.tasks.get(id)) === undefined) return undefined;
         if (change.parentId !== undefined && change.parentId !== null)
           await tx.lock("tasks", change.parentId);
-        const row = await getLocked(tx, id);
+        const row = await getLocked(tx, "tasks", id);
         if (row === undefined || (version !== null && row.version !== version)) return undefined;
         const after: TaskRow = {
           ...row,
@@ -123,7 +116,7 @@ export function createTaskStore(db: Db, organizationId: string): TaskStore {
 
     delete: async (id, version) =>
       await db.write(async (tx) => {
-        const row = await getLocked(tx, id);
+        const row = await getLocked(tx, "tasks", id);
         if (row === undefined || (version !== null && row.version !== version)) return false;
         for (const subtask of tx.rows.tasks.where("parent", id)) await tx.lock("tasks", subtask.id);
         removeTask(tx.rows, id);
@@ -132,7 +125,7 @@ export function createTaskStore(db: Db, organizationId: string): TaskStore {
 
     takeSubtaskNumber: async (parentId) =>
       await db.write(async (tx) => {
-        const row = await getLocked(tx, parentId);
+        const row = await getLocked(tx, "tasks", parentId);
         if (row === undefined) throw notFound("task", parentId);
         tx.rows.tasks.put({ ...row, nextLocalNumber: row.nextLocalNumber + 1 });
         return row.nextLocalNumber;

@@ -1,7 +1,8 @@
 import type { TokenStore } from "../../core/storage.ts";
 import type { AccessToken } from "../../core/tokens/schema.ts";
 import type { Db } from "./engine.ts";
-import { type MembershipRow, type Reading, type TokenRow, timestamp } from "./model.ts";
+import { type Reading, type TokenRow, timestamp } from "./model.ts";
+import { owned } from "./owned.ts";
 import { gone, memberOf, pageById, plain, timestampAfter } from "./rows.ts";
 
 const dayMs = 86_400_000;
@@ -14,8 +15,7 @@ function tokenOf(rows: Reading, row: TokenRow): AccessToken {
 }
 
 export function createTokenStore(db: Db, organizationId: string): TokenStore {
-  const own = <R extends TokenRow | MembershipRow>(row: R | undefined): R | undefined =>
-    row?.organizationId === organizationId ? row : undefined;
+  const { own } = owned(organizationId);
 
   return {
     list: async (keyset, ownerId) =>
