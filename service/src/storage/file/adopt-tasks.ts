@@ -51,11 +51,11 @@ export function applyTasks(
   for (const row of leaving) removeTask(rows, row.id);
 
   const ids: string[] = [];
-  const ranks: Map<string, string> = rankAll(planned.tasks, before);
+  const ranks = rankAll(planned.tasks, before);
   planned.tasks.forEach((task, index) => {
     const parentId = task.parent === null ? null : (ids[task.parent] ?? null);
     const found = before.get(localId(planned.tasks, task));
-    const rank = ranks.get(String(index)) ?? "";
+    const rank = ranks.get(index) ?? "";
     const row =
       found?.row === undefined
         ? insertTask(adoption, tag, task, parentId, rank)
@@ -145,22 +145,22 @@ function touch({ rows, touched }: Adoption, row: TaskRow): void {
 function rankAll(
   tasks: readonly PlannedTask[],
   before: ReadonlyMap<string, { row: TaskRow | undefined }>,
-): Map<string, string> {
-  const ranks = new Map<string, string>();
+): Map<number, string> {
+  const ranks = new Map<number, string>();
   const rankOf = (index: number): string | undefined => {
     const task = tasks[index];
     return task === undefined ? undefined : before.get(localId(tasks, task))?.row?.rank;
   };
   for (const siblings of Map.groupBy(tasks.keys(), (index) => tasks[index]?.parent ?? null).values()) {
-    const present = siblings.flatMap((index) => rankOf(index) ?? []);
+    const had = siblings.map(rankOf);
+    const present = had.flatMap((rank) => rank ?? []);
     const rising = present.every((rank, place) => place === 0 || (present[place - 1] ?? "") < rank);
     const fresh = rising && present.length > 0 ? [] : generateNKeysBetween(null, null, siblings.length);
     let last: string | null = null;
     siblings.forEach((index, place) => {
-      const behind = siblings.slice(place).find((other) => rankOf(other) !== undefined);
-      const next = behind === undefined ? null : (rankOf(behind) ?? null);
-      const rank: string = fresh[place] ?? rankOf(index) ?? generateKeyBetween(last, next);
-      ranks.set(String(index), rank);
+      const behind = () => had.slice(place).find((rank) => rank !== undefined) ?? null;
+      const rank: string = fresh[place] ?? had[place] ?? generateKeyBetween(last, behind());
+      ranks.set(index, rank);
       last = rank;
     });
   }
