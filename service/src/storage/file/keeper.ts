@@ -7,7 +7,7 @@ import type { Journal } from "./journal.ts";
 import { type ChangeSet, changesIn, createDraft, type Draft, fileId, type Reading } from "./model.ts";
 import { createRenderer } from "./render.ts";
 import { byId, compare } from "./rows.ts";
-import { type FileText, hashOf, type TasksFile } from "./tasks-file.ts";
+import type { FileText, TasksFile } from "./tasks-file.ts";
 
 /** Keeps the committed rows and tasks.json one: writes both, and takes in what others do to the file. */
 export interface Keeper {
@@ -48,8 +48,8 @@ export function createKeeper({ journal, file, committed, name }: KeeperParts): K
       if (after !== rendered) text = after;
     }
     const written = text === undefined ? undefined : await file.draft(text);
-    if (state !== undefined && text !== undefined) {
-      draft.file.put({ ...state, sha256: hashOf(text), replaced: state.sha256 });
+    if (state !== undefined && written !== undefined) {
+      draft.file.put({ ...state, sha256: written.sha256, replaced: state.sha256 });
     }
     const changes = changesIn(draft);
     try {

@@ -27,6 +27,8 @@ export interface TasksFile {
 }
 
 interface FileDraft {
+  /** Of its bytes, in hex. */
+  sha256: string;
   /** Puts it into the place of the file, for good. */
   install(): Promise<void>;
   discard(): Promise<void>;
@@ -51,12 +53,13 @@ export function openTasksFile(root: string): TasksFile {
     return found === undefined ? absent : `${found.ino} ${found.mtimeNs} ${found.ctimeNs} ${found.size}`;
   };
 
-  const load = (): Buffer | undefined => {
+  const load = () => {
     // Before the bytes: a change in between shows as one at the next look.
     const identity = identify();
     const bytes = identity === absent ? undefined : readFileSync(file);
-    known = { identity, hash: bytes === undefined ? absent : hashOf(bytes) };
-    return bytes;
+    const hash = bytes === undefined ? absent : hashOf(bytes);
+    known = { identity, hash };
+    return { bytes, hash };
   };
 
   const install = async (draft: string, place: string, hash: string) => {
@@ -74,11 +77,11 @@ export function openTasksFile(root: string): TasksFile {
     },
 
     read() {
-      const bytes = load();
+      const { bytes, hash } = load();
       if (bytes === undefined) return undefined;
       try {
         const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-        return { text, sha256: hashOf(bytes) };
+        return { text, sha256: hash };
       } catch (error) {
         throw new AppError("unavailable", `${label} is no text in UTF-8; save it as that.`, { cause: error });
       }
@@ -88,8 +91,10 @@ export function openTasksFile(root: string): TasksFile {
       const place = target();
       const mode = (statSync(place, { throwIfNoEntry: false })?.mode ?? 0o644) & 0o777;
       const draft = await writeDraft(place, text, mode);
+      const sha256 = hashOf(text);
       return {
-        install: async () => await install(draft, place, hashOf(text)),
+        sha256,
+        install: async () => await install(draft, place, sha256),
         discard: async () => await rm(draft, { force: true }),
       };
     },
@@ -105,6 +110,6 @@ export function openTasksFile(root: string): TasksFile {
 }
 
 /** SHA-256, in hex. */
-export function hashOf(content: string | Buffer): string {
+function hashOf(content: string | Buffer): string {
   return createHash("sha256").update(content).digest("hex");
 }
