@@ -6,11 +6,11 @@ import type { Journal } from "./journal.ts";
 import { createKeeper } from "./keeper.ts";
 import { createRowLocks, type Holder, Retry } from "./locks.ts";
 import {
+  applyTo,
   changesIn,
   createDraft,
   type Draft,
   isEmpty,
-  mergeInto,
   type Reading,
   type TableName,
 } from "./model.ts";
@@ -150,9 +150,9 @@ export function createEngine({ journal, lock, file, name }: EngineParts): Engine
       try {
         if (tx.edition !== edition) throw new Retry("The file was edited meanwhile.");
         const trial = createDraft(draft);
-        mergeInto(trial, changesIn(tx.rows));
+        applyTo(trial, changesIn(tx.rows));
         enforce(trial, changesIn(trial));
-        mergeInto(draft, changesIn(trial));
+        applyTo(draft, changesIn(trial));
         committed.number(draft, tx.events);
         return true;
       } catch (error) {

@@ -108,7 +108,7 @@ export function createJournal(directory: string): Journal {
         const snapshot = readSnapshot(snapshotFile);
         whole = createModel();
         for (const name of tableNames) {
-          for (const row of snapshot.rows[name] ?? []) whole[name].set(row as never);
+          for (const row of snapshot.rows[name] ?? []) whole[name].put(row as never);
         }
         generation = snapshot.generation;
         snapshotBytes = statSync(snapshotFile, { throwIfNoEntry: false })?.size ?? 0;

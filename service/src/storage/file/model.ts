@@ -6,7 +6,15 @@ import type { Target } from "../../core/links/url.ts";
 import type { Statuses } from "../../core/receivers/schema.ts";
 import type { JsonObject, Status } from "../../core/schema.ts";
 import type { DependencyInsert, LinkTold, TagRecord, TaskInsert } from "../../core/storage.ts";
-import { createOverlay, createTable, type Indexes, type Overlay, type Source, type Table } from "./table.ts";
+import {
+  createOverlay,
+  createTable,
+  type Indexes,
+  type Overlay,
+  type Source,
+  type Table,
+  type Writable,
+} from "./table.ts";
 
 /** The rows, as PostgreSQL's tables have them. Times are RFC 3339 in UTC with milliseconds, so they sort as text. */
 interface Dated {
@@ -272,18 +280,9 @@ export function isEmpty({ puts, removed }: ChangeSet): boolean {
   return Object.keys(puts).length === 0 && Object.keys(removed).length === 0;
 }
 
-export function applyTo(model: Model, { puts, removed }: ChangeSet): void {
+export function applyTo(rows: Model | Draft, { puts, removed }: ChangeSet): void {
   for (const name of tableNames) {
-    const table = model[name] as Table<never>;
-    for (const row of puts[name] ?? []) table.set(row as never);
-    for (const id of removed[name] ?? []) table.delete(id);
-  }
-}
-
-/** As applyTo, onto changes that are not committed either. */
-export function mergeInto(draft: Draft, { puts, removed }: ChangeSet): void {
-  for (const name of tableNames) {
-    const table = draft[name] as Overlay<never>;
+    const table = rows[name] as Writable<never>;
     for (const row of puts[name] ?? []) table.put(row as never);
     for (const id of removed[name] ?? []) table.remove(id);
   }

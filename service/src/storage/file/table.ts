@@ -13,11 +13,12 @@ export interface Source<R extends Row> {
 /** An index's key of a row; null leaves the row out of the index. */
 export type Indexes<R extends Row> = Record<string, (row: R) => string | null>;
 
-export interface Table<R extends Row> extends Source<R> {
-  set(row: R): void;
-  delete(id: string): void;
-  clear(): void;
+export interface Writable<R extends Row> {
+  put(row: R): void;
+  remove(id: string): void;
 }
+
+export type Table<R extends Row> = Source<R> & Writable<R>;
 
 export function createTable<R extends Row>(indexes: Indexes<R>): Table<R> {
   const rows = new Map<string, R>();
@@ -42,7 +43,7 @@ export function createTable<R extends Row>(indexes: Indexes<R>): Table<R> {
       return [...(found.get(key)?.values() ?? [])];
     },
     all: () => [...rows.values()],
-    set(row) {
+    put(row) {
       const before = rows.get(row.id);
       if (before !== undefined) forget(before);
       rows.set(row.id, row);
@@ -55,23 +56,17 @@ export function createTable<R extends Row>(indexes: Indexes<R>): Table<R> {
         else found.set(row.id, row);
       }
     },
-    delete(id) {
+    remove(id) {
       const row = rows.get(id);
       if (row === undefined) return;
       forget(row);
       rows.delete(id);
     },
-    clear() {
-      rows.clear();
-      for (const keys of byKey.values()) keys.clear();
-    },
   };
 }
 
 /** Changes that lie over a source and are not in it. */
-export interface Overlay<R extends Row> extends Source<R> {
-  put(row: R): void;
-  remove(id: string): void;
+export interface Overlay<R extends Row> extends Source<R>, Writable<R> {
   /** Whether the overlay, and not the source, says what becomes of the row. */
   touches(id: string): boolean;
   puts(): R[];
@@ -92,10 +87,10 @@ export function createOverlay<R extends Row>(source: Source<R>, indexes: Indexes
     all: () => [...source.all().filter((row) => !touches(row.id)), ...over.all()],
     put(row) {
       gone.delete(row.id);
-      over.set(row);
+      over.put(row);
     },
     remove(id) {
-      over.delete(id);
+      over.remove(id);
       gone.add(id);
     },
     puts: over.all,
