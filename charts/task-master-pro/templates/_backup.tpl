@@ -29,7 +29,7 @@
 {{- end }}
 {{- end }}
 
-{{/* What is the same in the spec of both CronJobs. Takes (dict "root" $ "schedule" …). */}}
+{{/* What is the same in the spec of the two CronJobs that are not suspended. Takes (dict "root" $ "schedule" …). */}}
 {{- define "taskmaster.cronSettings" -}}
 schedule: {{ .schedule | quote }}
 timeZone: {{ .root.Values.backup.timeZone }}
