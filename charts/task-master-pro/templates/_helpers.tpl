@@ -20,10 +20,15 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
 {{/* Takes (list $ COMPONENT). */}}
+{{- define "taskmaster.componentSelector" -}}
+{{ include "taskmaster.selector" (index . 0) }}
+app.kubernetes.io/component: {{ index . 1 }}
+{{- end }}
+
+{{/* Takes (list $ COMPONENT). */}}
 {{- define "taskmaster.labels" -}}
 {{- $ := index . 0 -}}
-{{ include "taskmaster.selector" $ }}
-app.kubernetes.io/component: {{ index . 1 }}
+{{ include "taskmaster.componentSelector" . }}
 app.kubernetes.io/part-of: task-master-pro
 app.kubernetes.io/managed-by: {{ $.Release.Service }}
 app.kubernetes.io/version: {{ $.Chart.AppVersion | quote }}
@@ -134,8 +139,4 @@ securityContext:
   runAsUser: 10001
   runAsGroup: 10001
   capabilities: { drop: [ALL] }
-{{- end }}
-
-{{- define "taskmaster.kubeLabels" -}}
-app.kubernetes.io/component: {{ . }}
 {{- end }}

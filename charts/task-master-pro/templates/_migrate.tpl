@@ -2,8 +2,7 @@
 {{- define "taskmaster.migratePod" -}}
 metadata:
   labels:
-    {{- include "taskmaster.selector" . | nindent 4 }}
-    {{- include "taskmaster.kubeLabels" "migrate" | nindent 4 }}
+    {{- include "taskmaster.componentSelector" (list . "migrate") | nindent 4 }}
 spec:
   {{- include "taskmaster.podSettings" . | nindent 2 }}
   restartPolicy: Never
