@@ -2,61 +2,18 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { decodeJwt, SignJWT } from "jose";
-import pg from "pg";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { testSecret } from "../../support/core.ts";
-import { openStream, type TestStream } from "../../support/streams.ts";
-import { addMembers, api, openTestApp, type TestApp } from "./harness.ts";
+import { query } from "../../support/migrations.ts";
+import { addMembers, api, type TestApp } from "./harness.ts";
+import { range, useStreams } from "./streaming.ts";
 
+const streaming = useStreams();
+const { makeProject, urlOf, stream, write } = streaming;
 let test: TestApp;
-let address: string;
-let admin: pg.Client;
-const open: TestStream[] = [];
-let keys = 0;
-
-beforeAll(async () => {
-  test = await openTestApp();
-  address = await test.app.listen({ port: 0 });
-  admin = new pg.Client({ connectionString: test.connectionString });
-  await admin.connect();
+beforeAll(() => {
+  ({ test } = streaming);
 });
-afterEach(async () => {
-  for (const stream of open.splice(0)) await stream.leave();
-});
-afterAll(async () => {
-  await admin.end();
-  await test.close();
-});
-
-/** A project of its own, whose log has one event so far. */
-async function makeProject(): Promise<string> {
-  keys += 1;
-  const { key } = await test.core.projects.create(test.owner, { key: `S${keys}`, name: "Streamed" });
-  return key;
-}
-
-const urlOf = (key: string, query = "", at = address) => `${at}${api}/projects/${key}/events/stream${query}`;
-
-async function stream(
-  key: string,
-  {
-    query = "",
-    token = test.token,
-    headers = {},
-    at = address,
-  }: Partial<Record<"query" | "token" | "at", string>> & {
-    headers?: Record<string, string>;
-  } = {},
-): Promise<TestStream> {
-  const opened = await openStream(urlOf(key, query, at), token, headers);
-  open.push(opened);
-  return opened;
-}
-
-const write = async (key: string, title: string) =>
-  await test.core.tasks.create(test.owner, key, "master", { title });
-
-const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
 
 describe("a reader", () => {
   it("hears signs of life, and is not cut off by the times that requests have", async () => {
@@ -165,12 +122,13 @@ describe("a reader", () => {
     ["its token is revoked", ({ tokenId }) => test.core.tokens.revoke(test.owner, tokenId), "revoked"],
     [
       "its token has expired",
-      ({ tokenId }) => admin.query("UPDATE access_tokens SET expires_at = now() WHERE id = $1", [tokenId]),
+      ({ tokenId }) =>
+        query(test.connectionString, "UPDATE access_tokens SET expires_at = now() WHERE id = $1", [tokenId]),
       "expired",
     ],
     [
       "its token is gone",
-      ({ tokenId }) => admin.query("DELETE FROM access_tokens WHERE id = $1", [tokenId]),
+      ({ tokenId }) => query(test.connectionString, "DELETE FROM access_tokens WHERE id = $1", [tokenId]),
       "deleted",
     ],
   ];

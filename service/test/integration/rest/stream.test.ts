@@ -1,7 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { EventSource } from "eventsource";
-import pg from "pg";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createCore } from "../../../src/core/create.ts";
 import type { Core } from "../../../src/core/index.ts";
 import { createLog } from "../../../src/log.ts";
@@ -9,58 +8,22 @@ import { buildApp } from "../../../src/rest/app.ts";
 import type { App } from "../../../src/rest/http.ts";
 import { openPostgres } from "../../../src/storage/postgres/open.ts";
 import { testSecret } from "../../support/core.ts";
-import { openStream, type TestStream } from "../../support/streams.ts";
-import { addMembers, addOrganization, api, openTestApp, type TestApp, testKey } from "./harness.ts";
+import { query } from "../../support/migrations.ts";
+import { openStream } from "../../support/streams.ts";
+import { addMembers, addOrganization, api, type TestApp, testKey } from "./harness.ts";
+import { range, useStreams } from "./streaming.ts";
 
+const streaming = useStreams();
+const { makeProject, urlOf, stream, write } = streaming;
 let test: TestApp;
-let address: string;
-let admin: pg.Client;
-const open: TestStream[] = [];
-let keys = 0;
-
-beforeAll(async () => {
-  test = await openTestApp();
-  address = await test.app.listen({ port: 0 });
-  admin = new pg.Client({ connectionString: test.connectionString });
-  await admin.connect();
+beforeAll(() => {
+  ({ test } = streaming);
 });
-afterEach(async () => {
-  for (const stream of open.splice(0)) await stream.leave();
-});
-afterAll(async () => {
+// Behind the hooks of the streams, and so run before them: the app is closed there.
+afterAll(() => {
   // The real client's pool may hold a connection that was never used.
   test.app.server.closeAllConnections();
-  await admin.end();
-  await test.close();
 });
-
-/** A project of its own, whose log has one event so far. */
-async function makeProject(): Promise<string> {
-  keys += 1;
-  const { key } = await test.core.projects.create(test.owner, { key: `S${keys}`, name: "Streamed" });
-  return key;
-}
-
-const urlOf = (key: string, query = "", at = address) => `${at}${api}/projects/${key}/events/stream${query}`;
-
-async function stream(
-  key: string,
-  {
-    query = "",
-    token = test.token,
-    headers = {},
-    at = address,
-  }: Partial<Record<"query" | "token" | "at", string>> & {
-    headers?: Record<string, string>;
-  } = {},
-): Promise<TestStream> {
-  const opened = await openStream(urlOf(key, query, at), token, headers);
-  open.push(opened);
-  return opened;
-}
-
-const write = async (key: string, title: string, core: Core = test.core) =>
-  await core.tasks.create(test.owner, key, "master", { title });
 
 /** Another process's worth of server on the same database. */
 async function openReplica(): Promise<{ app: App; core: Core; at: string; close(): Promise<void> }> {
@@ -87,8 +50,6 @@ async function openReplica(): Promise<{ app: App; core: Core; at: string; close(
     },
   };
 }
-
-const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
 
 describe("a stream", () => {
   it("gives a real client what the list gives, as it happens, and takes it up again", async () => {
@@ -207,7 +168,7 @@ describe("the log", () => {
         const got: number[] = [];
         for (let turn = seed; got.length < total; turn += 1) {
           const opened = await openStream(
-            urlOf(key, "?after=0", turn % 2 ? replica.at : address),
+            urlOf(key, "?after=0", turn % 2 ? replica.at : undefined),
             test.token,
             {
               ...(got.length === 0 ? {} : { "last-event-id": String(got.at(-1)) }),
@@ -259,7 +220,8 @@ describe("the log", () => {
       const opened = await stream(key, { at: replica.at });
       await opened.until("start");
       await sleep(300);
-      await admin.query(
+      await query(
+        test.connectionString,
         `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
          WHERE datname = current_database() AND application_name = 'task-master-pro events'`,
       );
@@ -291,7 +253,8 @@ describe("the log", () => {
     const opened = await stream(key, { query: "?after=0" });
     await opened.until(3);
     // As a restore of an older backup leaves it.
-    await admin.query(
+    await query(
+      test.connectionString,
       `WITH p AS (UPDATE projects SET event_sequence = 1 WHERE key = $1 RETURNING id)
        DELETE FROM events USING p WHERE project_id = p.id AND sequence > 1`,
       [key],
