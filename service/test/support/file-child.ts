@@ -56,6 +56,7 @@ function watch(handle: FileHandle): FileHandle {
   return handle;
 }
 
+const { newId } = await import("../../src/core/ids.ts");
 const { openFolderCore } = await import("./folder.ts");
 const { storage, owner, key, close } = await openFolderCore(directory);
 counting = true;
@@ -65,7 +66,6 @@ for (let change = 1; change <= Number(changes); change += 1) {
     if (task === undefined) throw new Error("there is no task 1");
     const next = Number(task.title) + 1;
     await tx.tasks.update(task.id, { title: String(next) }, task.version);
-    const { newId } = await import("../../src/core/ids.ts");
     await tx.comments.insert({ id: newId(), taskId: task.id, author: owner.actor, body: String(next) });
     await tx.events.append([
       {
