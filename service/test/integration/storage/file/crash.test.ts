@@ -1,12 +1,8 @@
-import { spawn } from "node:child_process";
 import { readdir } from "node:fs/promises";
 import path from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, expect, it } from "vitest";
+import { runFileChild, text } from "../../../support/file-children.ts";
 import { createFolder, openFolderCore, type TestFolder } from "../../../support/folder.ts";
-
-const program = fileURLToPath(new URL("../../../support/file-child.ts", import.meta.url));
-const text = `${JSON.stringify({ master: { tasks: [{ id: 1, title: "0", description: "", status: "pending" }], metadata: {} } }, null, 2)}\n`;
 
 let folder: TestFolder;
 beforeEach(async () => {
@@ -15,35 +11,6 @@ beforeEach(async () => {
 afterEach(async () => {
   await folder.remove();
 });
-
-interface Ended {
-  signal: NodeJS.Signals | null;
-  code: number | null;
-  /** The changes that were acknowledged. */
-  acknowledged: number[];
-  output: string;
-  errors: string;
-}
-
-async function run(changes: number, step?: number, killAfterMs?: number): Promise<Ended> {
-  const args = [program, folder.directory, String(changes), ...(step === undefined ? [] : [String(step)])];
-  const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"], timeout: 60_000 });
-  let [output, errors] = ["", ""];
-  child.stderr.on("data", (chunk: Buffer) => {
-    errors += chunk.toString();
-  });
-  child.stdout.on("data", (chunk: Buffer) => {
-    if (output === "" && killAfterMs !== undefined) setTimeout(() => child.kill("SIGKILL"), killAfterMs);
-    output += chunk.toString();
-  });
-  return await new Promise((resolve, reject) => {
-    child.once("error", reject);
-    child.once("close", (code, signal) => {
-      const acknowledged = output.split("\n").filter((line) => /^\d+$/.test(line));
-      resolve({ signal, code, acknowledged: acknowledged.map(Number), output, errors });
-    });
-  });
-}
 
 /** What there is now: every acknowledged change, perhaps the one that was on its way, and never half of one. */
 async function check(least: number, most = least + 1): Promise<number> {
@@ -67,7 +34,7 @@ async function check(least: number, most = least + 1): Promise<number> {
 }
 
 it("killed before any step of its writing, and in the middle of every write, leaves all of a change or nothing", async () => {
-  const whole = await run(2, 1_000_000);
+  const whole = await runFileChild(folder.directory, 2, { step: 1_000_000 });
   expect([whole.code, whole.acknowledged]).toEqual([0, [1, 2]]);
   const steps = Number(/steps (\d+)/.exec(whole.output)?.[1]);
   expect(steps).toBeGreaterThan(20);
@@ -75,7 +42,7 @@ it("killed before any step of its writing, and in the middle of every write, lea
   const outcomes = new Set<number>();
   // The second change's steps are the first one's again.
   for (let step = 1; step <= steps / 2 + 1; step += 1) {
-    const killed = await run(2, step);
+    const killed = await runFileChild(folder.directory, 2, { step });
     expect([step, killed.signal, killed.errors]).toEqual([step, "SIGKILL", ""]);
     const now = await check(killed.acknowledged.at(-1) ?? count);
     outcomes.add(now - (killed.acknowledged.at(-1) ?? count));
@@ -92,7 +59,7 @@ it("killed before any step of its writing, and in the middle of every write, lea
 it("killed at any time loses nothing that was acknowledged", async () => {
   let count = 0;
   for (let round = 0; round < 6; round += 1) {
-    const killed = await run(1_000, undefined, Math.random() * 60);
+    const killed = await runFileChild(folder.directory, 1_000, { killAfterMs: Math.random() * 60 });
     expect([killed.signal, killed.errors]).toEqual(["SIGKILL", ""]);
     count = await check(killed.acknowledged.at(-1) ?? count);
   }

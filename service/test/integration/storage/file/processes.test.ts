@@ -2,14 +2,11 @@ import { spawn } from "node:child_process";
 import { readFile, rm, unlink, utimes, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { AppError } from "../../../../src/core/errors.ts";
 import { createProcessLock } from "../../../../src/storage/file/process-lock.ts";
+import { runFileChild, text } from "../../../support/file-children.ts";
 import { createFolder, openFolderCore, type TestFolder } from "../../../support/folder.ts";
-
-const program = fileURLToPath(new URL("../../../support/file-child.ts", import.meta.url));
-const text = `${JSON.stringify({ master: { tasks: [{ id: 1, title: "0", description: "", status: "pending" }], metadata: {} } }, null, 2)}\n`;
 
 let folder: TestFolder;
 beforeEach(async () => {
@@ -21,20 +18,9 @@ afterEach(async () => {
 });
 
 async function run(changes: number): Promise<number[]> {
-  const child = spawn(process.execPath, [program, folder.directory, String(changes)], {
-    stdio: ["ignore", "pipe", "inherit"],
-    timeout: 60_000,
-  });
-  let output = "";
-  child.stdout.on("data", (chunk: Buffer) => {
-    output += chunk.toString();
-  });
-  const code = await new Promise((resolve) => child.once("close", resolve));
-  expect(code).toBe(0);
-  return output
-    .split("\n")
-    .filter((line) => /^\d+$/.test(line))
-    .map(Number);
+  const { code, acknowledged, errors } = await runFileChild(folder.directory, changes);
+  expect(code, errors).toBe(0);
+  return acknowledged;
 }
 
 it("processes that change one task at once lose nothing, and none is kept waiting by another", async () => {
