@@ -133,12 +133,17 @@ export async function fanOut(db: Db, organizationId: string, eventIds: readonly 
   ORDER BY e.id FOR KEY SHARE OF w`);
 }
 
+/**
+ * When a claim was asked for: the statement's time, since the clock's could not be looked for in an index, and to the
+ * millisecond as the column keeps it, or what is due at once would be due half a millisecond later.
+ */
+const now = sql`statement_timestamp()::timestamptz(3)`;
+
 export function createDeliveryQueue(db: Db): Pick<Upkeep, "claimDeliveries" | "deleteDeliveries"> {
   return {
     async claimDeliveries({ limit, perWebhook, underWay, leaseSeconds }) {
-      // The statement's time and not the clock's, which could not be looked for in an index. Jumping from webhook to
-      // webhook costs by their number and not by the backlog of one. What another process has taken between the
-      // reading and the locking is passed over, or no longer due.
+      // Jumping from webhook to webhook costs by their number and not by the backlog of one. What another process has
+      // taken between the reading and the locking is passed over, or no longer due.
       return await db.query<ClaimedDelivery>(sql`
         WITH RECURSIVE waiting AS (
           (SELECT webhook_id FROM deliveries WHERE state = 'pending' ORDER BY webhook_id LIMIT 1)
@@ -152,7 +157,7 @@ export function createDeliveryQueue(db: Db): Pick<Upkeep, "claimDeliveries" | "d
           LEFT JOIN json_to_recordset(${records(underWay)}::json) AS busy(webhook uuid, count int) ON busy.webhook = w.id
           CROSS JOIN LATERAL (
             SELECT n.id, n.next_attempt_at FROM deliveries n
-            WHERE n.webhook_id = w.id AND n.state = 'pending' AND n.next_attempt_at <= statement_timestamp()
+            WHERE n.webhook_id = w.id AND n.state = 'pending' AND n.next_attempt_at <= ${now}
             ORDER BY n.next_attempt_at, n.id
             LIMIT GREATEST(0, CASE WHEN w.failing_since IS NULL THEN ${perWebhook}::int ELSE 1 END
               - COALESCE(busy.count, 0))
@@ -160,7 +165,7 @@ export function createDeliveryQueue(db: Db): Pick<Upkeep, "claimDeliveries" | "d
           ORDER BY one.next_attempt_at LIMIT ${limit}
         ), locked AS (
           SELECT n.id FROM deliveries n
-          WHERE n.id IN (SELECT id FROM due) AND n.state = 'pending' AND n.next_attempt_at <= statement_timestamp()
+          WHERE n.id IN (SELECT id FROM due) AND n.state = 'pending' AND n.next_attempt_at <= ${now}
           FOR UPDATE SKIP LOCKED
         )
         UPDATE deliveries d SET attempts = attempts + 1, fence = fence + 1, last_attempt_at = clock_timestamp(),
