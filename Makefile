@@ -61,7 +61,7 @@ bench-lost-updates: dist/.built ## MCP servers on one tasks.json at once, ours a
 	@node loadtest/lost-updates.ts $(if $(PEER_DIR),--peer $(PEER_DIR))
 
 bench-streams: dist/.built ## Two thousand open event streams of one server: how soon they have an event, and its memory
-	@NODE_OPTIONS="--max-semi-space-size=2 --max-old-space-size=160" node loadtest/streams.ts
+	@NODE_OPTIONS="--max-semi-space-size=2 --max-old-space-size=144" node loadtest/streams.ts
 
 bench-file: node_modules/.installed ## Single changes of a tasks.json as large as the largest known one
 	@node loadtest/file-change.ts

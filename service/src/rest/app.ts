@@ -84,8 +84,8 @@ export async function buildApp(options: AppOptions): Promise<App> {
     },
   }).withTypeProvider<TypeBoxTypeProvider>();
 
-  app.setValidatorCompiler(buildValidatorCompiler({ lazy: only !== undefined }));
-  if (only !== undefined) app.setSerializerCompiler(buildLazySerializerCompiler());
+  app.setValidatorCompiler(buildValidatorCompiler());
+  app.setSerializerCompiler(buildLazySerializerCompiler());
   app.addHook("onRoute", (route) => {
     if (route.schema?.response !== undefined) route.schema.response = openRecords(route.schema.response);
   });

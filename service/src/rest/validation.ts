@@ -15,10 +15,10 @@ const common = {
 
 /**
  * Compiles a route's schemas. What is in a body has types and is taken as it is; what is in an address or a header is
- * text, and is read as the type that the schema wants. `lazy` compiles each when it is first asked for: a process that
- * answers one request should not wait for the schemas of all others.
+ * text, and is read as the type that the schema wants. Each is compiled when it is first asked for: a start should not wait,
+ * nor a process hold memory, for the schemas of routes that nobody calls.
  */
-export function buildValidatorCompiler({ lazy = false } = {}): FastifySchemaCompiler<object> {
+export function buildValidatorCompiler(): FastifySchemaCompiler<object> {
   const typed = new Ajv({ ...common, coerceTypes: false });
   const textual = new Ajv({ ...common, coerceTypes: "array" });
   for (const ajv of [typed, textual]) ajvFormats.default(ajv, ["date-time"]);
@@ -30,7 +30,7 @@ export function buildValidatorCompiler({ lazy = false } = {}): FastifySchemaComp
     const key = `${httpPart} ${JSON.stringify(schema)}`;
     const known = compiled.get(key);
     if (known !== undefined) return known;
-    let validate = lazy ? undefined : ajv.compile(schema);
+    let validate: ReturnType<typeof ajv.compile> | undefined;
     const base = bases[httpPart ?? ""] ?? "";
     const validator = (value: unknown) => {
       validate ??= ajv.compile(schema);

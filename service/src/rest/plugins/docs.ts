@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import swagger from "@fastify/swagger";
-import scalar from "@scalar/fastify-api-reference";
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import type { Config } from "../../config.ts";
 import { type App, prefix } from "../http.ts";
 import { Problem, type ProblemCode, problemType, Refusal, statusOf, titleOfProblem } from "../problem.ts";
@@ -264,38 +264,52 @@ export async function addReference(app: App): Promise<void> {
     return reply.type("application/json; charset=utf-8").send(text);
   });
 
-  await app.register(async (page) => {
-    page.addHook("onSend", async (_request, reply, payload) => {
-      const type = String(reply.getHeader("content-type") ?? "");
-      if (type.startsWith("application/javascript")) reply.header("cache-control", "public, max-age=86400");
-      if (type.startsWith("text/html") && typeof payload === "string") {
-        reply.helmet({ contentSecurityPolicy: pagePolicy(payload) });
-      }
-      return payload;
+  let page: Promise<FastifyInstance> | undefined;
+  const serve = async (request: FastifyRequest, reply: FastifyReply) => {
+    // The page's own handler builds a URL out of the Host header, and would fail on one that is none.
+    if (!URL.canParse(`http://${request.hostname}/`))
+      throw new Refusal("malformed_request", "The Host header is no host.");
+    page ??= buildPage(() => app.swagger());
+    const { statusCode, headers, payload } = await (await page).inject({
+      url: request.url,
+      headers: { host: request.host },
     });
-    await page.register(scalar, {
-      routePrefix: "/docs",
-      hooks: {
-        onRequest: (request, _reply, done) => {
-          // The page's own handler builds a URL out of the Host header, and would fail on one that is none.
-          if (URL.canParse(`http://${request.hostname}/`)) done();
-          else done(new Refusal("malformed_request", "The Host header is no host."));
-        },
-      },
-      configuration: {
-        pageTitle: "Task Master Pro: API",
-        withDefaultFonts: false,
-        telemetry: false,
-        showDeveloperTools: "never",
-        hideClientButton: true,
-        // In the order of the schemas, where the title comes first.
-        orderSchemaPropertiesBy: "preserve",
-        favicon: "data:,",
-        agent: { disabled: true },
-        mcp: { disabled: true },
-      },
-    });
+    const type = String(headers["content-type"] ?? "");
+    if (type.startsWith("application/javascript")) reply.header("cache-control", "public, max-age=86400");
+    if (type.startsWith("text/html")) reply.helmet({ contentSecurityPolicy: pagePolicy(payload) });
+    if (type !== "") reply.type(type);
+    if (headers.location !== undefined) reply.header("location", headers.location);
+    return reply.code(statusCode).send(payload);
+  };
+  for (const url of ["", "/", "/js/scalar.js", "/openapi.json", "/openapi.yaml"]) {
+    app.get(`/docs${url}`, { schema: { hide: true } }, serve);
+  }
+}
+
+/**
+ * The reference page, an app of its own that is built when somebody first asks for it: it is five megabytes of script, which
+ * most servers never give out and would hold twice.
+ */
+async function buildPage(content: () => object): Promise<FastifyInstance> {
+  const { default: scalar } = await import("@scalar/fastify-api-reference");
+  const page = fastify();
+  await page.register(scalar, {
+    routePrefix: "/docs",
+    configuration: {
+      content,
+      pageTitle: "Task Master Pro: API",
+      withDefaultFonts: false,
+      telemetry: false,
+      showDeveloperTools: "never",
+      hideClientButton: true,
+      // In the order of the schemas, where the title comes first.
+      orderSchemaPropertiesBy: "preserve",
+      favicon: "data:,",
+      agent: { disabled: true },
+      mcp: { disabled: true },
+    },
   });
+  return page;
 }
 
 /** Only the server's own script, and the one inside the page by its hash; requests go to this server only. */

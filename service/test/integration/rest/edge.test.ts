@@ -294,7 +294,11 @@ describe("the description", () => {
     expect(policy).not.toMatch(/script-src[^;]*unsafe/);
     const script = await callApp(test.app, "GET", "/docs/js/scalar.js");
     expect(script.headers["content-type"]).toMatch(/^application\/javascript/);
+    expect(script.headers["cache-control"]).toBe("public, max-age=86400");
     expect(script.text.length).toBeGreaterThan(1_000_000);
+    const description = await callApp(test.app, "GET", "/docs/openapi.json");
+    expect(JSON.parse(description.text).paths).toHaveProperty([`${api}/projects`]);
+    expect((await callApp(test.app, "GET", "/docs/nothing")).status).toBe(404);
     const bad = await callApp(test.app, "GET", "/docs/", { headers: { host: "[" } });
     expect(bad.status).toBe(400);
   });
