@@ -7,6 +7,7 @@ import {
   deployment,
   images,
   must,
+  pause,
   say,
   seconds,
   type World,
@@ -48,7 +49,7 @@ async function runJob(from: string, name: string): Promise<{ ok: boolean; log: s
       const log = await world.kubectl("logs", `job/${name}`, "--all-containers");
       return { ok: status.succeeded === 1, log };
     }
-    await new Promise((resolve) => setTimeout(resolve, 1000));
+    await pause(1000);
   }
 }
 let exported: unknown;

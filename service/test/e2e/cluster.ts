@@ -99,6 +99,8 @@ metadata:
   labels:
     pod-security.kubernetes.io/enforce: restricted
     pod-security.kubernetes.io/enforce-version: latest
+    pod-security.kubernetes.io/warn: restricted
+    pod-security.kubernetes.io/warn-version: latest
 `);
   const helm = async (...args: string[]) => await run("helm", ["-n", namespace, ...args]);
   const upgrade = async (image: string, ...args: string[]) =>
@@ -115,6 +117,8 @@ metadata:
       const started = performance.now();
       const { code, stderr } = await upgrade(image, ...args);
       if (code !== 0) throw new Error(`helm upgrade failed: ${stderr}`);
+      // The server takes a Deployment whose pods it will refuse, and only warns.
+      if (stderr.includes("would violate PodSecurity")) throw new Error(`helm upgrade warned: ${stderr}`);
       return seconds(started);
     },
     close: remove,
@@ -137,19 +141,37 @@ export function seconds(since: number): number {
   return Math.round((performance.now() - since) / 100) / 10;
 }
 
+export async function pause(ms: number): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** Asks again and again until it is so; how many seconds that took. */
+export async function until(what: string, limit: number, isSo: () => Promise<boolean>): Promise<number> {
+  const started = performance.now();
+  while (!(await isSo())) {
+    if (seconds(started) > limit) throw new Error(`${what}: not within ${limit} s`);
+    await pause(500);
+  }
+  return seconds(started);
+}
+
 export interface Client {
   token: string;
-  call(method: string, path: string, body?: unknown): Promise<{ status: number; body: unknown }>;
+  /** With further options of curl, if need be. */
+  call(
+    method: string,
+    path: string,
+    body?: unknown,
+    ...options: string[]
+  ): Promise<{ status: number; body: unknown }>;
 }
 
 /** An ingress controller learns of the first pod that is ready a moment later. */
 export async function waitUntilServed(world: World): Promise<void> {
-  for (let i = 0; i < 60; i += 1) {
+  await until(`${ingress} serves ${world.host}`, 30, async () => {
     const { stdout } = await run("curl", ["-sS", "-H", `Host: ${world.host}`, `${ingress}/readyz`]);
-    if (stdout.includes('"status":"ok"')) return;
-    await new Promise((resolve) => setTimeout(resolve, 500));
-  }
-  throw new Error(`${world.host} is not served by ${ingress}`);
+    return stdout.includes('"status":"ok"');
+  });
 }
 
 /** A client of the release, through the ingress, as the first organization's owner. */
@@ -162,7 +184,7 @@ export async function connect(world: World): Promise<Client> {
   await waitUntilServed(world);
   return {
     token,
-    async call(method, path, body) {
+    async call(method, path, body, ...options) {
       // By curl: fetch does not let a client choose the Host.
       const out = await must(
         "curl",
@@ -170,6 +192,7 @@ export async function connect(world: World): Promise<Client> {
           ...["-sS", "-X", method, "-w", "\n%{http_code}", "-H", `Host: ${world.host}`],
           ...["-H", `Authorization: Bearer ${token}`, "-H", "Content-Type: application/json"],
           ...(body === undefined ? [] : ["--data-binary", "@-"]),
+          ...options,
           `${ingress}/api/v1${path}`,
         ],
         body === undefined ? undefined : typeof body === "string" ? body : JSON.stringify(body),
@@ -179,6 +202,62 @@ export async function connect(world: World): Promise<Client> {
       return { status: Number(out.slice(cut + 1)), body: text === "" ? null : JSON.parse(text) };
     },
   };
+}
+
+export interface Writers {
+  /** The titles whose creation was acknowledged. */
+  acknowledged: string[];
+  outcomes: { at: number; ok: boolean }[];
+  stop(): Promise<void>;
+}
+
+/** Clients that write one task after another, and repeat what was not acknowledged until it is. */
+export function startWriters({ call }: Client, project: string, count: number): Writers {
+  const acknowledged: string[] = [];
+  const outcomes: Writers["outcomes"] = [];
+  let on = true;
+  const writers = Array.from({ length: count }, async (_, writer) => {
+    for (let number = 0; on; number += 1) {
+      const title = `${writer}-${number}`;
+      // The same key says that it is the same write: it must not be done twice.
+      const key = `Idempotency-Key: ${project}-${title}`;
+      for (let ok = false; on && !ok; ) {
+        const path = `/projects/${project}/tags/master/tasks`;
+        const answer = await call("POST", path, { title }, "--max-time", "10", "-H", key).catch(() => null);
+        ok = answer?.status === 201;
+        outcomes.push({ at: performance.now(), ok });
+        if (ok) acknowledged.push(title);
+        else await pause(50);
+      }
+    }
+  });
+  return {
+    acknowledged,
+    outcomes,
+    async stop() {
+      on = false;
+      await Promise.all(writers);
+    },
+  };
+}
+
+/** What came of the writes since a moment: how many were refused, and the longest time without one, in seconds. */
+export function since(outcomes: Writers["outcomes"], moment: number): { refused: number; gap: number } {
+  const later = outcomes.filter(({ at }) => at > moment);
+  const times = later.filter(({ ok }) => ok).map(({ at }) => at);
+  const gaps = times.map((at, i) => at - (times[i - 1] ?? moment));
+  return {
+    refused: later.length - times.length,
+    gap: Math.round(Math.max(...gaps) / 100) / 10,
+  };
+}
+
+/** Those of the project's tasks, as its export has them. */
+export async function titlesOf(client: Client, project: string): Promise<string[]> {
+  const exported = (await client.call("GET", `/projects/${project}/export`)).body as {
+    master: { tasks: { title: string }[] };
+  };
+  return exported.master.tasks.map(({ title }) => title);
 }
 
 export interface Load {
@@ -198,8 +277,8 @@ export async function underLoad<T>(
   { token }: Client,
   project: string,
   work: () => Promise<T>,
+  rate = Number(process.env.E2E_RATE ?? 100),
 ): Promise<{ load: Load; result: T }> {
-  const rate = Number(process.env.E2E_RATE ?? 100);
   const script = fileURLToPath(new URL("load.js", import.meta.url));
   const child = spawn("k6", ["run", "--quiet", "--no-usage-report", script], {
     // It is stopped when the work is done; this is the longest.
@@ -207,6 +286,7 @@ export async function underLoad<T>(
       ...process.env,
       RATE: String(rate),
       SECONDS: "900",
+      RUN: String(Date.now()),
       URL: ingress,
       HOST: world.host,
       TOKEN: token,
@@ -215,12 +295,11 @@ export async function underLoad<T>(
     stdio: "pipe",
   });
   const ended = collect(child);
-  const wait = async (ms: number) => await new Promise((resolve) => setTimeout(resolve, ms));
   let result: T;
   try {
-    await wait(5000);
+    await pause(5000);
     result = await work();
-    await wait(5000);
+    await pause(5000);
   } finally {
     child.kill("SIGINT");
   }
