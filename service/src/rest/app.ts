@@ -33,7 +33,7 @@ import { tagRoutes } from "./routes/tags.ts";
 import { taskRoutes } from "./routes/tasks.ts";
 import { tokenRoutes } from "./routes/tokens.ts";
 import { webhookRoutes } from "./routes/webhooks.ts";
-import { buildLazySerializerCompiler } from "./serialization.ts";
+import { buildSerializerCompiler } from "./serialization.ts";
 import { addStreams } from "./streams.ts";
 import { buildValidatorCompiler, openRecords } from "./validation.ts";
 
@@ -85,7 +85,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   }).withTypeProvider<TypeBoxTypeProvider>();
 
   app.setValidatorCompiler(buildValidatorCompiler());
-  app.setSerializerCompiler(buildLazySerializerCompiler());
+  app.setSerializerCompiler(buildSerializerCompiler());
   app.addHook("onRoute", (route) => {
     if (route.schema?.response !== undefined) route.schema.response = openRecords(route.schema.response);
   });

@@ -2,7 +2,7 @@ import serializers from "@fastify/fast-json-stringify-compiler";
 import type { FastifySerializerCompiler } from "fastify";
 
 /** Fastify's own serializers, each compiled when its answer is first given: the same bytes without the wait for all others. */
-export function buildLazySerializerCompiler(): FastifySerializerCompiler<unknown> {
+export function buildSerializerCompiler(): FastifySerializerCompiler<unknown> {
   const compile = serializers.SerializerSelector()({}, {});
   return (route) => {
     const known = { ...route, httpStatus: route.httpStatus ?? "" };

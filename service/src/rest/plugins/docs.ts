@@ -274,11 +274,12 @@ export async function addReference(app: App): Promise<void> {
       url: request.url,
       headers: { host: request.host },
     });
+    // All that the page says, but for what is of its own connection.
+    const { connection: _, ...kept } = headers;
+    reply.headers(kept);
     const type = String(headers["content-type"] ?? "");
     if (type.startsWith("application/javascript")) reply.header("cache-control", "public, max-age=86400");
     if (type.startsWith("text/html")) reply.helmet({ contentSecurityPolicy: pagePolicy(payload) });
-    if (type !== "") reply.type(type);
-    if (headers.location !== undefined) reply.header("location", headers.location);
     return reply.code(statusCode).send(payload);
   };
   for (const url of ["", "/", "/js/scalar.js", "/openapi.json", "/openapi.yaml"]) {

@@ -298,6 +298,7 @@ describe("the description", () => {
     expect(script.text.length).toBeGreaterThan(1_000_000);
     const description = await callApp(test.app, "GET", "/docs/openapi.json");
     expect(JSON.parse(description.text).paths).toHaveProperty([`${api}/projects`]);
+    expect(description.headers["content-disposition"]).toMatch(/^filename=.+\.json$/);
     expect((await callApp(test.app, "GET", "/docs/nothing")).status).toBe(404);
     const bad = await callApp(test.app, "GET", "/docs/", { headers: { host: "[" } });
     expect(bad.status).toBe(400);
