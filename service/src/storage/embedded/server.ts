@@ -4,6 +4,7 @@ import { createServer } from "node:net";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { AppError } from "../../core/errors.ts";
+import { isAlive } from "../is-alive.ts";
 import { openSession, type Session } from "../postgres/session.ts";
 import { type Account, checkReach, findAccount, give } from "./account.ts";
 import { type Binaries, findBinaries } from "./binaries.ts";
@@ -148,8 +149,8 @@ function createCluster(binaries: Binaries, account: Account | undefined, home: s
     },
 
     async start() {
-      const running = await readPort(data);
-      if (running !== undefined && (await control("status")).code === 0) return { port: running };
+      const running = await readPidFile(data);
+      if (running !== undefined && (await control("status")).code === 0) return { port: running.port };
       const port = await freePort();
       // As words of pg_ctl's, which starts it in a session of its own: Ctrl+C in the terminal does not reach it.
       const started = await control("start", "-w", "-l", path.join(home, "server.log"), "-o", `-p ${port}`);
@@ -157,8 +158,15 @@ function createCluster(binaries: Binaries, account: Account | undefined, home: s
     },
 
     async stop() {
-      const stopped = await control("stop", "-w", "-m", "fast");
-      if (stopped.code !== 0) throw new Error(`The embedded database did not stop: ${stopped.output}`);
+      const running = await readPidFile(data);
+      const asked = await control("stop", "-W", "-m", "fast");
+      if (asked.code !== 0) throw new Error(`The embedded database did not stop: ${asked.output}`);
+      // pg_ctl's own wait is for the file to be gone, and so for the server that another process starts in its place.
+      const deadline = Date.now() + patienceMs;
+      while (running !== undefined && (await isRunning(data, running.pid))) {
+        if (Date.now() > deadline) throw new Error("The embedded database does not stop.");
+        await sleep(20);
+      }
     },
   };
 }
@@ -199,11 +207,17 @@ async function initialize(binaries: Binaries, account: Account | undefined, home
   }
 }
 
-/** Of the server that runs, or ran until a crash: the fourth line of its pid file. */
-async function readPort(data: string): Promise<number | undefined> {
+/** Of the server that runs, or ran until a crash: the first and the fourth line of the file that it removes last of all. */
+async function readPidFile(data: string): Promise<{ pid: number; port: number } | undefined> {
   const text = await readFile(path.join(data, "postmaster.pid"), "utf8").catch(() => "");
-  const port = Number(text.split("\n")[3]);
-  return Number.isInteger(port) && port > 0 ? port : undefined;
+  const lines = text.split("\n");
+  const [pid, port] = [Number(lines[0]), Number(lines[3])];
+  return Number.isInteger(port) && port > 0 ? { pid, port } : undefined;
+}
+
+/** Whether this very server has not come to its end, or died without one. */
+async function isRunning(data: string, pid: number): Promise<boolean> {
+  return (await readPidFile(data))?.pid === pid && isAlive(pid);
 }
 
 async function freePort(): Promise<number> {

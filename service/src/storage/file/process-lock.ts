@@ -5,6 +5,7 @@ import { hostname } from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { AppError } from "../../core/errors.ts";
+import { isAlive } from "../is-alive.ts";
 
 /**
  * One writer at a time over processes: a file that is there while somebody writes. It names its owner, and appears by
@@ -152,16 +153,6 @@ async function isGone(file: string, owner: Owner, self: Omit<Owner, "token">): P
   if (!isAlive(owner.pid)) return true;
   if (owner.started === null) return (await ageOf(file)) > staleMs;
   return startOf(owner.pid) !== owner.started;
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    // It is another user's, and alive.
-    return codeOf(error) === "EPERM";
-  }
 }
 
 async function readOwner(file: string): Promise<Owner | undefined> {

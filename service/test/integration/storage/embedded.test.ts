@@ -2,12 +2,14 @@ import { spawn } from "node:child_process";
 import { chmod, mkdir, mkdtemp, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { AppError } from "../../../src/core/errors.ts";
 import { checkReach } from "../../../src/storage/embedded/account.ts";
 import { findBinaries } from "../../../src/storage/embedded/binaries.ts";
 import { openEmbedded } from "../../../src/storage/embedded/open.ts";
+import { startServer } from "../../../src/storage/embedded/server.ts";
 import { createWorld } from "../../support/world.ts";
 
 let directory: string;
@@ -68,6 +70,19 @@ test("is shared by all who open the folder, and stopped by the last who closes",
   expect((await third.check()).database.ok).toBe(true);
   await third.close();
   expect(await answers(third.connectionString)).toBe(false);
+});
+
+test("a close does not wait for the server that another process starts in the place of its own", async () => {
+  const folder = path.join(directory, "again");
+  let server = await startServer(folder);
+  // The next one comes at different moments of the stop, which takes some tens of milliseconds.
+  for (const delay of [10, 20, 30, 40, 50, 60]) {
+    const [next] = await Promise.all([sleep(delay).then(() => startServer(folder)), server.close()]);
+    server = next;
+    expect(await answers(server.connectionString)).toBe(true);
+  }
+  await server.close();
+  expect(await answers(server.connectionString)).toBe(false);
 });
 
 test("a server that a crash left behind is taken over, and stopped at the end", async () => {
