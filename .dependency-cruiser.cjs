@@ -49,6 +49,26 @@ module.exports = {
       to: { path: src, pathNot: [`${src}webhooks/`, `${src}core/index\\.ts$`, `${src}log\\.ts$`] },
     },
     {
+      name: "metrics-see-core-only",
+      comment: "They watch the use cases and the storage from outside, and neither knows of them.",
+      severity: "error",
+      from: { path: `${src}metrics/` },
+      to: { path: src, pathNot: [`${src}(metrics|core)/`, `${src}log\\.ts$`] },
+    },
+    {
+      name: "metrics-only-on-demand",
+      comment: "A server without metrics carries none of their library; a static import would load it.",
+      severity: "error",
+      from: { path: src, pathNot: `${src}metrics/` },
+      to: { path: `${src}metrics/`, dynamic: false, dependencyTypesNot: ["type-only"] },
+    },
+    {
+      name: "prom-client-in-metrics-only",
+      severity: "error",
+      from: { path: src, pathNot: [`${src}metrics/`, `${src}backup/metrics\\.ts$`] },
+      to: { path: "^node_modules/prom-client/" },
+    },
+    {
       name: "prisma-in-postgres-only",
       severity: "error",
       from: { path: src, pathNot: [`${src}storage/postgres/`, `${src}migrate/`] },

@@ -9,6 +9,7 @@ import type { Storage } from "./core/storage.ts";
 import { openFlags } from "./flags/open.ts";
 import { createOpenAi } from "./language-model/openai.ts";
 import type { Logger } from "./log.ts";
+import type { Metrics } from "./metrics/create.ts";
 import { openFile, sidecarOf } from "./storage/file/open.ts";
 import { readVersion } from "./version.ts";
 import { createResolver } from "./webhooks/resolver.ts";
@@ -25,16 +26,17 @@ export interface Composition {
   close(): Promise<void>;
 }
 
-/** The composition root: from the configuration to the use cases, wired by hand. */
-export async function compose(config: Config, log: Logger): Promise<Composition> {
+/** The composition root: from the configuration to the use cases, wired by hand, and counted where there are metrics. */
+export async function compose(config: Config, log: Logger, metrics?: Metrics): Promise<Composition> {
   const { flags, close: closeFlags } = await openFlags(config.flags, log);
-  const storage = await openStorage(config).catch(async (error: unknown) => {
+  const opened = await openStorage(config).catch(async (error: unknown) => {
     await closeFlags();
     throw error;
   });
+  const storage = metrics?.observeStorage(opened) ?? opened;
   try {
     const sessionKey = config.session.key ?? (await loadSessionSecret(config));
-    const core = await createCore(
+    const plain = await createCore(
       storage,
       sessionKey.algorithm === "HS256" ? sessionKey.secret : sessionKey.privateKey,
       {
@@ -43,6 +45,7 @@ export async function compose(config: Config, log: Logger): Promise<Composition>
         webhooks: { addresses: config.webhooks },
       },
     );
+    const core = metrics?.observeCore(plain) ?? plain;
     let stopUpkeep = async () => {};
     let stopWebhooks = async () => {};
     return {

@@ -94,6 +94,8 @@ export interface Config {
     | { kind: "file"; directory: string };
   host: string;
   port: number;
+  /** Null serves no metrics; 0 takes a free one. */
+  metricsPort: number | null;
   logLevel: LogLevel;
   /** Where clients reach the server, without a slash at the end; null when links are relative. */
   publicUrl: string | null;
@@ -142,7 +144,7 @@ type Hints = {
 };
 const text = (hints: Hints & { pattern?: string; default?: string; minLength?: number }) =>
   Type.String(hints);
-const count = (hints: Hints & { minimum: number; maximum: number; default: number }) => Type.Integer(hints);
+const count = (hints: Hints & { minimum: number; maximum: number; default?: number }) => Type.Integer(hints);
 const list = <T extends TSchema>(item: T, hints: Hints & { default?: string[] }) =>
   Type.Array(item, { minItems: 1, ...hints });
 
@@ -181,6 +183,12 @@ const properties = {
     minimum: 0,
     maximum: 65_535,
     default: 3000,
+  }),
+  TASKMASTER_METRICS_PORT: count({
+    description: "The port that serves /metrics to Prometheus, on the same address; 0 takes a free one.",
+    minimum: 0,
+    maximum: 65_535,
+    absent: "no metrics",
   }),
   LOG_LEVEL: Type.Enum([...logLevels], {
     type: "string",
@@ -488,6 +496,7 @@ export function loadConfig(env: Record<string, string | undefined>, options: Loa
         : { kind: "postgres", url: values.DATABASE_URL, ...common },
     host: settled(values, "HOST"),
     port: settled(values, "PORT"),
+    metricsPort: values.TASKMASTER_METRICS_PORT ?? null,
     logLevel: settled(values, "LOG_LEVEL") as LogLevel,
     publicUrl: values.TASKMASTER_PUBLIC_URL?.replace(/\/+$/, "") ?? null,
     session: { key, ttlSeconds: settled(values, "TASKMASTER_SESSION_TTL_SECONDS") },

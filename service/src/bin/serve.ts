@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { compose } from "../compose.ts";
-import { loadConfig } from "../config.ts";
+import { type Config, loadConfig } from "../config.ts";
 import type { OwnerToken } from "../core/access/bootstrap.ts";
 import type { Storage } from "../core/storage.ts";
 import { createLog, type Logger } from "../log.ts";
 import { buildMcpEdge } from "../mcp/http.ts";
+import type { Metrics } from "../metrics/create.ts";
 import { buildApp } from "../rest/app.ts";
 import type { Lifecycle } from "../rest/plugins/health.ts";
 import { startServer } from "../rest/server.ts";
@@ -16,16 +17,33 @@ export async function serve({ welcome }: { welcome: boolean }): Promise<void> {
   const config = loadConfig(process.env);
   const log = createLog(config);
   const started = performance.now();
-  const { core, storage, sessionKey, startUpkeep, close } = await compose(config, log);
+  const version = readVersion();
+  const metrics = await openMetrics(config, version);
+  const { core, storage, sessionKey, startUpkeep, close } = await compose(config, log, metrics);
+  let closeMetrics = async () => {};
   try {
+    if (metrics !== undefined && config.metricsPort !== null) {
+      const { listen } = await import("../metrics/listen.ts");
+      const served = await listen(metrics, { host: config.host, port: config.metricsPort, log });
+      closeMetrics = served.close;
+      log.info({ address: served.address }, "metrics served");
+    }
     // Known before it listens: whoever sees it listen, and nothing in the way, may send at once.
     const lifecycle: Lifecycle = { draining: false, obstacle: await findObstacle(storage) };
     const makeFirst = async () => (welcome ? await makeOwner(storage) : undefined);
     // Before it listens, too: whoever finds it ready is shown the token.
     let first = lifecycle.obstacle === null ? await makeFirst() : undefined;
-    const version = readVersion();
     const guest = buildMcpEdge({ core, config, log, version });
-    const app = await buildApp({ core, config, log, sessionKey, lifecycle, version, guest });
+    const app = await buildApp({
+      core,
+      config,
+      log,
+      sessionKey,
+      lifecycle,
+      version,
+      guest,
+      metrics: metrics?.http,
+    });
     const server = await startServer({ app, config, lifecycle, log });
     if (lifecycle.obstacle !== null) {
       await waitForSchema(storage, lifecycle, log);
@@ -41,8 +59,16 @@ export async function serve({ welcome }: { welcome: boolean }): Promise<void> {
     if (welcome) process.stdout.write(welcomeText(config.publicUrl ?? server.address, first));
     await server.closed;
   } finally {
+    await closeMetrics();
     await close();
   }
+}
+
+/** Loaded only where they are asked for: what they take of memory and of the start is for those who are watched. */
+async function openMetrics(config: Config, version: string): Promise<Metrics | undefined> {
+  if (config.metricsPort === null) return undefined;
+  const { createMetrics } = await import("../metrics/create.ts");
+  return createMetrics({ version });
 }
 
 /** Why the server cannot serve on its database as that is now; null when it can. */

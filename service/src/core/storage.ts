@@ -49,9 +49,19 @@ export interface Storage {
   watch(projectId: string, wake: () => void): () => void;
   /** Housekeeping over all organizations; see each method. */
   upkeep: Upkeep;
+  /** This process's connections at this moment; null where the storage has none. */
+  connections(): Connections | null;
   /** Resolves when the database answers and its migrations are inside the program's window; else says why not. */
   check(): Promise<StorageCheck>;
   close(): Promise<void>;
+}
+
+export interface Connections {
+  max: number;
+  used: number;
+  idle: number;
+  /** Callers that wait for one. */
+  waiting: number;
 }
 
 export interface StorageCheck {
@@ -170,6 +180,23 @@ export interface Upkeep {
   claimDeliveries(claim: DeliveryClaim): Promise<ClaimedDelivery[]>;
   /** Deletes some of the deliveries that arrived more than so many days ago; returns how many. */
   deleteDeliveries(olderThanDays: number): Promise<number>;
+  /**
+   * Tasks and subtasks in one of `statuses` that nobody holds, nor their parent or a subtask of theirs, and that wait for
+   * nothing but what is in one of `completeStatuses`. It looks at every task: not for each request.
+   */
+  countReadyTasks(statuses: readonly Status[], completeStatuses: readonly Status[]): Promise<number>;
+  /** Of enabled webhooks, what is not sent yet. */
+  measureDeliveries(): Promise<DeliveryQueue>;
+  /** The newest migration that is applied; null where there are none. */
+  findMigrationHead(): Promise<string | null>;
+}
+
+export interface DeliveryQueue {
+  pending: number;
+  /** Since the oldest of them was made; 0 when there is none. */
+  oldestSeconds: number;
+  /** How long the next attempt that is due first is due already; 0 when none is. */
+  overdueSeconds: number;
 }
 
 // ---- organization-wide nouns

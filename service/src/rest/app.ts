@@ -10,6 +10,7 @@ import { addBodies, readQuery } from "./plugins/body.ts";
 import { addErrors, answerClientError, sendProblem } from "./plugins/errors.ts";
 import { addHealth, type Lifecycle } from "./plugins/health.ts";
 import { addRateLimit, FloodGuard } from "./plugins/limits.ts";
+import { addMetrics, type RequestObserver } from "./plugins/metrics.ts";
 import { addSecurity } from "./plugins/security.ts";
 import { agentRoutes } from "./routes/agents.ts";
 import { claimRoutes } from "./routes/claims.ts";
@@ -53,6 +54,7 @@ export interface AppOptions {
   /** The program's version, for the API's description. */
   version: string;
   guest?: GuestEdge;
+  metrics?: RequestObserver | undefined;
   /** Whom every request is by, in an app that never listens: it asks for no credential, has no limits, describes nothing. */
   only?: Caller;
 }
@@ -91,6 +93,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   });
   app.decorateRequest("caller", null);
 
+  addMetrics(app, options.metrics);
   addAccessLog(app);
   addErrors(app);
   addBodies(app);

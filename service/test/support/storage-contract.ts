@@ -547,6 +547,52 @@ export function storageContract(open: () => Promise<TestStorage>): void {
     });
   });
 
+  describe("what metrics tell of", () => {
+    const count = async () => await storage.upkeep.countReadyTasks(["pending"], ["done"]);
+
+    test("a task is ready that is pending, waits for nothing that is open, and whose family nobody holds", async () => {
+      const before = await count();
+      const task = await world.addTask();
+      const subtask = await world.addTask({ parentId: task.id });
+      const other = await world.addTask({ status: "in-progress" });
+      const waiting = await world.addTask();
+      await world.addDependency(waiting.id, other.id);
+      expect((await count()) - before).toBe(2);
+      await reader.tasks.update(other.id, { status: "done" }, null);
+      expect((await count()) - before).toBe(3);
+
+      for (const held of [task, subtask]) {
+        const record = await reader.tasks.find({ id: held.id });
+        if (record === undefined) throw new Error("it is there");
+        const made = await storage.transaction(world.organizationId, (tx) =>
+          tx.claims.insert({
+            id: newId(),
+            task: record,
+            holder: world.owner,
+            ttlSeconds: 60,
+            previousStatus: "pending",
+          }),
+        );
+        expect((await count()) - before).toBe(1);
+        await reader.claims.end(made.id, "released");
+        expect((await count()) - before).toBe(3);
+      }
+    });
+
+    test("no connection waits while nobody works, and there are never more than the most", () => {
+      const connections = storage.connections();
+      if (connections === null) return;
+      const { max, used, idle, waiting } = connections;
+      expect([used, waiting]).toEqual([0, 0]);
+      expect(idle).toBeLessThanOrEqual(max);
+    });
+
+    test("the newest migration has a name where there are migrations", async () => {
+      const head = await storage.upkeep.findMigrationHead();
+      expect(head === null || /^\d{14}_\w+$/.test(head)).toBe(true);
+    });
+  });
+
   describe("transactions", () => {
     test("a deadlock is run again until both are done", async () => {
       const [a, b] = [await world.addTask(), await world.addTask()];

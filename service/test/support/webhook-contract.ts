@@ -232,6 +232,27 @@ export function webhookContract(open: () => Promise<TestStorage>): void {
     expect(await states()).toEqual(["pending", "pending", "pending", "pending"]);
   });
 
+  test("the queue has what enabled webhooks are still to get, and how late the first of it is", async () => {
+    const empty = { pending: 0, oldestSeconds: 0, overdueSeconds: 0 };
+    const before = await storage.upkeep.measureDeliveries();
+    const webhook = await addWebhook();
+    await addDeliveries(webhook, 3);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const queue = await storage.upkeep.measureDeliveries();
+    expect(queue.pending - before.pending).toBe(3);
+    expect(queue.oldestSeconds).toBeGreaterThanOrEqual(0.04);
+    expect(queue.overdueSeconds).toBeGreaterThanOrEqual(0.04);
+    await take();
+    // Under way is not late, and not sent either.
+    expect(await storage.upkeep.measureDeliveries()).toMatchObject({
+      pending: before.pending + 3,
+      overdueSeconds: 0,
+    });
+    for (const { id } of await reader.webhooks.list(all)) await reader.webhooks.disable(id, "gone");
+    expect((await storage.upkeep.measureDeliveries()).pending).toBe(before.pending);
+    if (before.pending === 0) expect(await storage.upkeep.measureDeliveries()).toEqual(empty);
+  });
+
   test("a rotation keeps the secret before beside the new one, and a claim tells of both until it expires", async () => {
     const webhook = await addWebhook({ secret: "first" });
     await addDeliveries(webhook, 2);

@@ -53,6 +53,7 @@ export async function openFile({ directory }: { directory: string }): Promise<St
       await engine.transaction(async (tx) => await work(createTransaction(tx, organizationId))),
     watch,
     upkeep: createUpkeep(db),
+    connections: () => null,
     async check(): Promise<StorageCheck> {
       const database = { ok: true, detail: "The folder is there." };
       try {

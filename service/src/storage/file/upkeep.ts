@@ -1,5 +1,5 @@
 import type { Upkeep } from "../../core/storage.ts";
-import { isExpired } from "./claims.ts";
+import { isExpired, liveClaim } from "./claims.ts";
 import type { Db } from "./engine.ts";
 import { timestamp } from "./model.ts";
 import { byId, compare } from "./rows.ts";
@@ -30,5 +30,23 @@ export function createUpkeep(db: Db): Upkeep {
     // See withoutWebhooks: there are none.
     claimDeliveries: async () => [],
     deleteDeliveries: async () => 0,
+    measureDeliveries: async () => ({ pending: 0, oldestSeconds: 0, overdueSeconds: 0 }),
+
+    countReadyTasks: async (statuses, completeStatuses) =>
+      await db.read((rows) => {
+        const isHeld = (taskId: string) => liveClaim(rows, taskId) !== undefined;
+        return rows.tasks.all().filter(({ id, parentId, status }) => {
+          if (!statuses.includes(status) || isHeld(id) || (parentId !== null && isHeld(parentId)))
+            return false;
+          if (rows.tasks.where("parent", id).some((subtask) => isHeld(subtask.id))) return false;
+          return rows.dependencies.where("task", id).every(({ dependsOnId }) => {
+            const other = dependsOnId === null ? undefined : rows.tasks.get(dependsOnId);
+            return other === undefined || completeStatuses.includes(other.status);
+          });
+        }).length;
+      }),
+
+    // Files have no schema.
+    findMigrationHead: async () => null,
   };
 }

@@ -64,6 +64,12 @@ export async function openPostgres(options: PostgresOptions): Promise<Storage> {
     },
     watch: signals.watch,
     upkeep: createUpkeep(db),
+    connections: () => ({
+      max: options.poolSize,
+      used: pool.totalCount - pool.idleCount,
+      idle: pool.idleCount,
+      waiting: pool.waitingCount,
+    }),
     check: async () => await check(db),
     async close() {
       await signals.close();

@@ -1,0 +1,224 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import type { Core, EventType } from "../core/index.ts";
+import type { Storage } from "../core/storage.ts";
+import { completeStatuses } from "../core/tasks/status.ts";
+import { attemptOutcomes, observeCore, refusals } from "./observe-core.ts";
+import { type EndedTransaction, observeStorage } from "./observe-storage.ts";
+import { createReading, type Reading, type ReadingOptions } from "./reading.ts";
+
+export interface Metrics {
+  /** The same storage, and the same use cases, with what they do counted. */
+  observeStorage(storage: Storage): Storage;
+  observeCore(core: Core): Core;
+  /** What the HTTP edge tells of its requests. */
+  http: {
+    began(method: string): void;
+    ended(request: { method: string; route: string; status: string; seconds: number }): void;
+  };
+  /** All of it in the text form of Prometheus. Never rejects because of the storage. */
+  text(): Promise<string>;
+  contentType: string;
+}
+
+/** As the semantic conventions advise for http.server.request.duration. */
+const durationBuckets = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10];
+
+/** By which a claim ends, and so the event that tells of it. */
+const claimEnds: Partial<Record<EventType, string>> = {
+  "claim.completed": "completed",
+  "claim.failed": "failed",
+  "claim.released": "released",
+  "claim.expired": "expired",
+};
+
+/**
+ * One server's metrics, in a registry of their own, so that several servers may live in one process. No label has a value that a
+ * caller can choose: series are as many as routes, statuses and types there are, and not as many as requests.
+ */
+export function createMetrics({ version }: { version: string }, reading: ReadingOptions = {}): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry });
+  new Gauge({
+    name: "taskmaster_build_info",
+    help: "Always 1; the label says which release runs.",
+    labelNames: ["version"],
+    registers,
+  }).set({ version }, 1);
+  const edge = createHttp(registers);
+  const counts = createCounts(registers);
+  const readings = createReadings(registers, reading);
+  return {
+    http: edge,
+    observeStorage(storage) {
+      readings.follow(storage);
+      return observeStorage(storage, counts.transactionEnded);
+    },
+    observeCore: (core) => observeCore(core, counts),
+    async text() {
+      await readings.refresh();
+      return await registry.metrics();
+    },
+    contentType: registry.contentType,
+  };
+}
+
+function createHttp(registers: Registry[]): Metrics["http"] {
+  const duration = new Histogram({
+    name: "http_server_request_duration_seconds",
+    help: "How long requests took, by their route's template.",
+    labelNames: ["http_request_method", "http_route", "http_response_status_code"],
+    buckets: durationBuckets,
+    registers,
+  });
+  const active = new Gauge({
+    name: "http_server_active_requests",
+    help: "Requests that are under way.",
+    labelNames: ["http_request_method"],
+    registers,
+  });
+  return {
+    began(method) {
+      active.inc({ http_request_method: method });
+    },
+    ended({ method, route, status, seconds }) {
+      active.dec({ http_request_method: method });
+      duration.observe(
+        { http_request_method: method, http_route: route, http_response_status_code: status },
+        seconds,
+      );
+    },
+  };
+}
+
+function createCounts(registers: Registry[]) {
+  const counter = <L extends string>(name: string, help: string, labelNames: readonly L[] = []) =>
+    new Counter<L>({ name, help, labelNames: [...labelNames], registers });
+  const transactions = counter(
+    "taskmaster_transactions_total",
+    "Transactions that this process ran, whatever number of tries each took.",
+    ["kind", "outcome"],
+  );
+  const retries = counter(
+    "taskmaster_transaction_retries_total",
+    "Further tries of transactions on which the database had given up (deadlock, serialization).",
+  );
+  const events = counter("taskmaster_events_total", "Events that this process committed to the log.", [
+    "type",
+  ]);
+  const granted = counter("taskmaster_claims_granted_total", "Claims that this process gave.");
+  const ended = counter("taskmaster_claims_ended_total", "Claims that ended by this process.", ["outcome"]);
+  const refused = counter(
+    "taskmaster_claims_refused_total",
+    "Claims that this process did not give, and uses of claims that no longer held.",
+    ["reason"],
+  );
+  const attempts = new Histogram({
+    name: "taskmaster_webhook_attempt_duration_seconds",
+    help: "How long this process's attempts to send a webhook message took.",
+    labelNames: ["outcome"],
+    buckets: durationBuckets,
+    registers,
+  });
+  // From 0 on, or the first of each would be no increase.
+  for (const outcome of Object.values(claimEnds)) ended.inc({ outcome }, 0);
+  for (const reason of refusals) refused.inc({ reason }, 0);
+  for (const outcome of attemptOutcomes) attempts.zero({ outcome });
+
+  return {
+    transactionEnded({ kind, outcome, retries: more, events: types }: EndedTransaction) {
+      transactions.inc({ kind, outcome });
+      retries.inc(more);
+      for (const type of types) {
+        events.inc({ type });
+        if (type === "claim.created") granted.inc();
+        const end = claimEnds[type];
+        if (end !== undefined) ended.inc({ outcome: end });
+      }
+    },
+    claimRefused: (reason: (typeof refusals)[number]) => refused.inc({ reason }),
+    webhookAttempted(outcome: (typeof attemptOutcomes)[number], seconds: number) {
+      attempts.observe({ outcome }, seconds);
+    },
+  };
+}
+
+/** What only the storage knows, read when it is asked for; where it does not answer, these are missing and nothing else. */
+function createReadings(registers: Registry[], options: ReadingOptions) {
+  const gauge = <L extends string>(name: string, help: string, labelNames: readonly L[] = []) =>
+    new Gauge<L>({ name, help, labelNames: [...labelNames], registers });
+  const connections = gauge(
+    "taskmaster_database_connections",
+    "This process's connections to the database.",
+    ["state"],
+  );
+  const connectionsMax = gauge(
+    "taskmaster_database_connections_max",
+    "The most connections that this process opens.",
+  );
+  const waiting = gauge("taskmaster_database_connections_waiting", "What waits for a free connection.");
+  const ready = gauge("taskmaster_tasks_ready", "Pending tasks and subtasks that could be claimed now.");
+  const pending = gauge("taskmaster_webhook_deliveries_pending", "Webhook messages that are not sent yet.");
+  const oldest = gauge(
+    "taskmaster_webhook_delivery_oldest_age_seconds",
+    "Age of the oldest webhook message that is not sent yet.",
+  );
+  const overdue = gauge(
+    "taskmaster_webhook_delivery_overdue_seconds",
+    "How long the webhook message that is due first is due already.",
+  );
+  const head = gauge("taskmaster_migration_info", "Always 1; the label is the newest applied migration.", [
+    "migration",
+  ]);
+  const success = gauge("taskmaster_reading_success", "Whether the last reading of the storage succeeded.", [
+    "reading",
+  ]);
+
+  let refreshes: (() => Promise<void>)[] = [];
+
+  function read<T>(name: string, query: () => Promise<T>, show: (value: T | undefined) => void) {
+    const reading: Reading<{ value: T }> = createReading(async () => ({ value: await query() }), options);
+    return async () => {
+      const found = await reading.current();
+      show(found?.value);
+      success.set({ reading: name }, Number(found !== undefined));
+    };
+  }
+  const set = (one: Gauge, value: number | undefined) => {
+    // Nothing rather than the last value, which would look as if all were well.
+    if (value === undefined) one.remove();
+    else one.set(value);
+  };
+
+  return {
+    follow({ upkeep, connections: measure }: Storage) {
+      refreshes = [
+        read(
+          "ready_tasks",
+          () => upkeep.countReadyTasks(["pending"], completeStatuses),
+          (count) => set(ready, count),
+        ),
+        read("webhook_queue", upkeep.measureDeliveries, (queue) => {
+          set(pending, queue?.pending);
+          set(oldest, queue?.oldestSeconds);
+          set(overdue, queue?.overdueSeconds);
+        }),
+        read("migration", upkeep.findMigrationHead, (migration) => {
+          head.reset();
+          if (migration != null) head.set({ migration }, 1);
+        }),
+        async () => {
+          const now = measure();
+          if (now === null) return;
+          connections.set({ state: "used" }, now.used);
+          connections.set({ state: "idle" }, now.idle);
+          connectionsMax.set(now.max);
+          waiting.set(now.waiting);
+        },
+      ];
+    },
+    async refresh() {
+      await Promise.all(refreshes.map((refresh) => refresh()));
+    },
+  };
+}

@@ -1,0 +1,32 @@
+import type { App } from "../http.ts";
+
+/** Who counts requests. Each that began ends once. */
+export interface RequestObserver {
+  began(method: string): void;
+  ended(request: { method: string; route: string; status: string; seconds: number }): void;
+}
+
+/** Those of RFC 9110 and 5789; the semantic conventions call every other one _OTHER. */
+const methods = new Set(["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"]);
+
+/**
+ * Tells of each request that was routed, by the route's template and never by its address. An empty route is one that there is not,
+ * and an empty status a client that left before it had one.
+ */
+export function addMetrics(app: App, observer: RequestObserver | undefined): void {
+  if (observer === undefined) return;
+  app.addHook("onRequest", async (request, reply) => {
+    const method = methods.has(request.method) ? request.method : "_OTHER";
+    const started = performance.now();
+    observer.began(method);
+    // The response's own end: Fastify tells of none when a client leaves, which is how every stream ends.
+    reply.raw.once("close", () => {
+      observer.ended({
+        method,
+        route: request.routeOptions.url ?? "",
+        status: reply.raw.headersSent ? String(reply.raw.statusCode) : "",
+        seconds: (performance.now() - started) / 1000,
+      });
+    });
+  });
+}
