@@ -209,11 +209,11 @@ function createReadings(registers: Registry[], options: ReadingOptions) {
         }),
         async () => {
           const now = measure();
+          set(connectionsMax, now?.max);
+          set(waiting, now?.waiting);
           if (now === null) return;
           connections.set({ state: "used" }, now.used);
           connections.set({ state: "idle" }, now.idle);
-          connectionsMax.set(now.max);
-          waiting.set(now.waiting);
         },
       ];
     },
