@@ -27,6 +27,21 @@ const cases: [what: string, values: Values, said: RegExp][] = [
     { ...external, autoscaling: { enabled: true, minReplicas: 5, maxReplicas: 4 } },
     /minReplicas \(5\) is above autoscaling\.maxReplicas \(4\)/,
   ],
+  [
+    "metrics that nobody may scrape",
+    { ...external, metrics: { serviceMonitor: { enabled: true } } },
+    /serviceMonitor\.enabled needs networkPolicy\.metricsFrom/,
+  ],
+  [
+    "a monitor of nothing",
+    { ...external, metrics: { enabled: false, serviceMonitor: { enabled: true } } },
+    /serviceMonitor\.enabled needs metrics\.enabled/,
+  ],
+  [
+    "metrics on the server's own port",
+    { ...external, metrics: { port: 3000 } },
+    /metrics\.port 3000 is the port that the server itself/,
+  ],
   ["backups nowhere", { ...external, backup: { enabled: true } }, /needs a place for the backups/],
   [
     "backups in two places",

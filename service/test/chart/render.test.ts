@@ -290,6 +290,42 @@ test("each pod has a policy for both directions, and the bundled database lets o
   ).toBe(false);
 });
 
+test("metrics: a port of their own, by a Service that is the cluster's only, for those who are named to be let in", () => {
+  const monitoring = [
+    { namespaceSelector: { matchLabels: { "kubernetes.io/metadata.name": "monitoring" } } },
+  ];
+  const manifests = render({
+    ...external,
+    service: { type: "LoadBalancer" },
+    metrics: {
+      port: 9999,
+      serviceMonitor: { enabled: true, interval: "15s", labels: { release: "prometheus" } },
+    },
+    networkPolicy: { metricsFrom: monitoring },
+  });
+  const [container] = find(manifests, "Deployment", "tm-task-master-pro").spec.template.spec.containers;
+  expect(container.ports).toContainEqual({ name: "metrics", containerPort: 9999 });
+  expect(container.env).toContainEqual({ name: "TASKMASTER_METRICS_PORT", value: "9999" });
+  expect(find(manifests, "Service", "tm-task-master-pro").spec.ports).toHaveLength(1);
+  const service = find(manifests, "Service", "tm-task-master-pro-metrics");
+  expect(service.spec).toMatchObject({ clusterIP: "None", publishNotReadyAddresses: true });
+  const monitor = find(manifests, "ServiceMonitor", "tm-task-master-pro");
+  expect(monitor.metadata.labels).toMatchObject({ release: "prometheus" });
+  expect(service.metadata.labels).toMatchObject(monitor.spec.selector.matchLabels);
+  expect(monitor.spec.endpoints).toEqual([{ port: service.spec.ports[0].name, interval: "15s" }]);
+  const ingress = (of: Manifest[]) => find(of, "NetworkPolicy", "tm-task-master-pro-server").spec.ingress;
+  expect(ingress(manifests)).toEqual([
+    { ports: [{ port: "http" }] },
+    { ports: [{ port: "metrics" }], from: monitoring },
+  ]);
+  // Nobody unless somebody is named, and no monitor without the operator that knows it.
+  expect(ingress(render(external))).toEqual([{ ports: [{ port: "http" }] }]);
+  expect(render(external).some(({ kind }) => kind === "ServiceMonitor")).toBe(false);
+
+  const without = render({ ...external, metrics: { enabled: false } });
+  expect(JSON.stringify(without)).not.toMatch(/METRICS_PORT|"metrics"/);
+});
+
 test("more objects may be texts with templates, and names never outgrow what a CronJob may have", () => {
   const extra = [
     { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "one" } },
