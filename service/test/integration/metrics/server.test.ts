@@ -1,3 +1,4 @@
+import { readFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { makeOwner } from "../../../src/bin/owner.ts";
@@ -324,5 +325,32 @@ test("without its database a server's scrape has all the rest, and says what it 
     expect(down.find("nodejs_heap_size_used_bytes")).toBeGreaterThan(1e6);
   } finally {
     await alone.close();
+  }
+});
+
+test("docs/observability.md has every metric with its type and labels, and no other", async () => {
+  const text = await readFile(new URL("../../../../docs/observability.md", import.meta.url), "utf8");
+  const rows = [...text.matchAll(/^\| `([a-z_0-9]+)` *\| (\w+) *\| ([^|]*)\|/gm)];
+  const labelsOf = new Map(
+    rows.map(([, name, , labels]) => [
+      name,
+      [...(labels ?? "").matchAll(/`(\w+)`/g)].map(([, label]) => label),
+    ]),
+  );
+  const { types, samples } = await server.scrape();
+  // What the kernel tells of a process, Linux alone tells.
+  const here = ([name = ""]: [string | undefined, ...unknown[]]) =>
+    process.platform === "linux" || !/^process_(open_fds|max_fds|(virtual_memory|heap)_bytes)$/.test(name);
+  const documented = rows.map(([, name, type]): [string | undefined, string | undefined] => [name, type]);
+  expect(new Map(documented.filter(here))).toEqual(new Map([...types].filter(here)));
+  expect(rows).toHaveLength(labelsOf.size);
+  for (const series of samples.keys()) {
+    const [name = "", rest = ""] = series.split("{", 2);
+    const family = types.has(name) ? name : name.replace(/_(bucket|sum|count)$/, "");
+    const labels = [...rest.matchAll(/(\w+)="(?:[^"\\]|\\.)*"/g)].map(([, label]) => label);
+    expect(
+      labels.filter((label) => label !== "le"),
+      series,
+    ).toEqual(labelsOf.get(family));
   }
 });
