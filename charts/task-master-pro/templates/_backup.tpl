@@ -3,6 +3,15 @@
 {{- include "taskmaster.databaseEnv" . }}
 - name: TASKMASTER_BACKUP_SCRATCH_DIRECTORY
   value: /scratch
+{{ include "taskmaster.backupTargetEnv" . }}
+{{- with .Values.backup.ageRecipients }}
+- name: TASKMASTER_BACKUP_AGE_RECIPIENTS
+  value: {{ join "," . | quote }}
+{{- end }}
+{{- end }}
+
+{{/* Where backups are. */}}
+{{- define "taskmaster.backupTargetEnv" -}}
 - name: TASKMASTER_BACKUP_TARGET
   {{- if .Values.backup.volume.enabled }}
   value: /backups
@@ -23,9 +32,15 @@
   {{- end }}
   {{- end }}
   {{- end }}
-{{- with .Values.backup.ageRecipients }}
-- name: TASKMASTER_BACKUP_AGE_RECIPIENTS
-  value: {{ join "," . | quote }}
+{{- end }}
+
+{{/*
+Whether something serves the backups' metrics: not text is no. A volume for one node at a time is for the Jobs: whoever held it all the
+while would keep them off every other node.
+*/}}
+{{- define "taskmaster.backupExporter" -}}
+{{- if and .Values.metrics.enabled .Values.backup.enabled (or .Values.backup.s3.bucket (has "ReadWriteMany" .Values.backup.volume.accessModes)) -}}
+true
 {{- end }}
 {{- end }}
 
@@ -51,6 +66,10 @@ restartPolicy: Never
   emptyDir: { sizeLimit: 64Mi }
 - name: scratch
   emptyDir: { sizeLimit: {{ .Values.backup.scratchSize }} }
+{{- include "taskmaster.backupPlace" . }}
+{{- end }}
+
+{{- define "taskmaster.backupPlace" -}}
 {{- if .Values.backup.volume.enabled }}
 - name: backups
   persistentVolumeClaim:

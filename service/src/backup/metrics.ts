@@ -2,6 +2,7 @@ import { Gauge, Registry } from "prom-client";
 import { readCatalog } from "./catalog.ts";
 import { readDrills } from "./drill.ts";
 import type { BackupRun } from "./run.ts";
+import type { BackupStore } from "./store.ts";
 
 const metricsName = "metrics.prom";
 
@@ -71,4 +72,21 @@ export async function writeMetrics(run: Pick<BackupRun, "store">): Promise<void>
     drill?.ok === true ? drill.rtoSeconds : undefined,
   );
   await run.store.writeRoot(metricsName, await registry.metrics());
+}
+
+/** What the last command wrote there; undefined where no command has yet. Rejects where the place does not answer. */
+export async function readMetrics(store: BackupStore): Promise<string | undefined> {
+  return await store.readRoot(metricsName);
+}
+
+/** For whoever scrapes: what was found, and whether anything could be; undefined where it could not. */
+export async function renderScrape(found: { written: string | undefined } | undefined): Promise<string> {
+  const registry = new Registry();
+  new Gauge({
+    name: "taskmaster_reading_success",
+    help: "Whether the last reading of the storage succeeded.",
+    labelNames: ["reading"],
+    registers: [registry],
+  }).set({ reading: "backups" }, Number(found !== undefined));
+  return `${found?.written ?? ""}${await registry.metrics()}`;
 }

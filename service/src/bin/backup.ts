@@ -109,6 +109,19 @@ Examples:
     .option("--dry-run", "say what would go, and remove nothing")
     .option("--json", "as JSON")
     .action(prune);
+  backup
+    .command("exporter")
+    .description("serve to Prometheus what is known of the backups, until it is stopped")
+    .addHelpText(
+      "after",
+      `
+It serves /metrics on TASKMASTER_METRICS_PORT (9464) at HOST, from what the other commands write beside the backups. It
+needs no database, and of the place that backups are kept in no more than to read it.`,
+    )
+    .action(async () => {
+      const { exportBackups } = await import("./backup-exporter.ts");
+      await exportBackups();
+    });
 }
 
 function whole(text: string): number {

@@ -326,6 +326,56 @@ test("metrics: a port of their own, by a Service that is the cluster's only, for
   expect(JSON.stringify(without)).not.toMatch(/METRICS_PORT|"metrics"/);
 });
 
+test("the backups' metrics come from the place that they are kept in, by a pod that has no way to the database", () => {
+  const from = [{ podSelector: { matchLabels: { app: "prometheus" } } }];
+  const of = (backup: object, metrics: object = {}) =>
+    render({
+      ...external,
+      metrics,
+      networkPolicy: { metricsFrom: from },
+      backup: { enabled: true, ...backup },
+    });
+  const name = "tm-task-master-pro-backup-exporter";
+  const manifests = of(
+    { s3: { bucket: "b", existingSecret: "keys" } },
+    { serviceMonitor: { enabled: true } },
+  );
+  const [container] = find(manifests, "Deployment", name).spec.template.spec.containers;
+  expect(container.args).toEqual(["backup", "exporter"]);
+  expect(container.env.map((one: { name: string }) => one.name)).toEqual([
+    "TASKMASTER_METRICS_PORT",
+    "TASKMASTER_BACKUP_TARGET",
+    "AWS_REGION",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+  ]);
+  const policy = find(manifests, "NetworkPolicy", name).spec;
+  expect(policy.ingress).toEqual([{ ports: [{ port: "metrics" }], from }]);
+  expect(JSON.stringify(policy.egress)).not.toContain("5432");
+  // The monitor of the servers finds it as well.
+  const service = find(manifests, "Service", "tm-task-master-pro-backup-metrics");
+  const monitor = find(manifests, "ServiceMonitor", "tm-task-master-pro");
+  expect(service.metadata.labels).toMatchObject(monitor.spec.selector.matchLabels);
+  expect(find(manifests, "Deployment", name).spec.template.metadata.labels).toMatchObject(
+    service.spec.selector,
+  );
+
+  const shared = of({ volume: { enabled: true, accessModes: ["ReadWriteMany"] } });
+  const pod = find(shared, "Deployment", name).spec.template.spec;
+  expect(pod.containers[0].volumeMounts).toContainEqual({
+    name: "backups",
+    mountPath: "/backups",
+    readOnly: true,
+  });
+  // Held all the while by one node, the Jobs on others could not have it.
+  for (const without of [
+    of({ volume: { enabled: true } }),
+    of({ s3: { bucket: "b" } }, { enabled: false }),
+  ]) {
+    expect(JSON.stringify(without)).not.toContain("backup-exporter");
+  }
+});
+
 test("more objects may be texts with templates, and names never outgrow what a CronJob may have", () => {
   const extra = [
     { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "one" } },
