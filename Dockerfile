@@ -65,6 +65,12 @@ COPY --from=sources --chown=10001:10001 /app/prisma prisma
 COPY --from=sources --chown=10001:10001 /app/service service
 RUN chmod +x service/src/bin/cli.ts && mkdir -p dist/bin && ln -s /app/service/src/bin/cli.ts dist/bin/cli.js \
   && ln -s /app/service/src/bin/cli.ts /usr/local/bin/task-master-pro
+# What a start compiles, compiled already: half of the time from a change to the answer. Sources that changed are compiled anew.
+ENV NODE_COMPILE_CACHE=/app/.cache
+RUN node service/src/bin/cli.ts --version >/dev/null \
+  && node -e 'for (const one of process.argv.slice(1)) await import(`/app/service/src/${one}.ts`)' \
+    bin/serve storage/postgres/open metrics/create metrics/listen rest/plugins/docs \
+  && chown -R 10001:10001 .cache
 USER 10001:10001
 COPY service/dev.sh /usr/local/bin/dev
 ENTRYPOINT ["dev"]

@@ -3,55 +3,39 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import {
   type Client,
   connect,
+  createObjectStore,
   createWorld,
-  deployment,
+  damageBackup,
   images,
-  must,
-  pause,
+  type ObjectStore,
+  runJob,
   say,
   seconds,
   type World,
   waitUntilServed,
 } from "./cluster.ts";
 
-let store: World;
+let store: ObjectStore;
 let world: World;
 let client: Client;
 const values = () => [
   ...["--set", "database.mode=bundled,replicaCount=1,backup.enabled=true,backup.s3.bucket=backups"],
   // Only when they are asked for.
   ...["--set", "backup.schedule=0 0 1 1 *,backup.drill.schedule=0 0 1 1 *"],
-  ...["--set", `backup.s3.endpoint=http://minio.${store.namespace}:9000,backup.s3.existingSecret=s3`],
+  ...["--set", `backup.s3.endpoint=${store.endpoint},backup.s3.existingSecret=s3`],
 ];
 
 beforeAll(async () => {
-  store = await createWorld("store", []);
-  const minio = await readFile(new URL("minio.yaml", import.meta.url), "utf8");
-  await store.apply(minio);
-  await store.kubectl("rollout", "status", "deployment/minio", "--timeout=120s");
+  store = await createObjectStore("store");
   world = await createWorld("backup", values());
-  await world.kubectl("create", "secret", "generic", "s3", ...keys);
+  await store.admit(world);
 });
 afterAll(async () => {
   if (process.env.E2E_KEEP !== undefined) return;
   await world.close();
-  await store.close();
+  await store.world.close();
 });
 
-const keys = ["--from-literal=AWS_ACCESS_KEY_ID=e2e", "--from-literal=AWS_SECRET_ACCESS_KEY=e2e-only-secret"];
-
-/** Runs a Job of one of the release's CronJobs to its end. */
-async function runJob(from: string, name: string): Promise<{ ok: boolean; log: string }> {
-  await world.kubectl("create", "job", name, `--from=cronjob/${deployment}-${from}`);
-  for (;;) {
-    const { status } = await world.get("job", name);
-    if (status.succeeded === 1 || (status.failed ?? 0) > 0) {
-      const log = await world.kubectl("logs", `job/${name}`, "--all-containers");
-      return { ok: status.succeeded === 1, log };
-    }
-    await pause(1000);
-  }
-}
 let exported: unknown;
 
 test("the CronJob backs up to MinIO, and the drill proves it", async () => {
@@ -63,9 +47,9 @@ test("the CronJob backs up to MinIO, and the drill proves it", async () => {
   });
   expect((await client.call("POST", "/projects/SAMPLE/import", sample)).status).toBeLessThan(300);
   exported = (await client.call("GET", "/projects/SAMPLE/export")).body;
-  const backup = await runJob("backup", "backup-1");
+  const backup = await runJob(world, "backup", "backup-1");
   expect(backup.ok, backup.log).toBe(true);
-  const drill = await runJob("drill", "drill-1");
+  const drill = await runJob(world, "drill", "drill-1");
   expect(drill.ok, drill.log).toBe(true);
   say(/RTO .*/.exec(drill.log)?.[0] ?? "no RTO");
 });
@@ -74,9 +58,9 @@ test("the namespace is wiped, and the backup brings everything back", async () =
   await world.close();
   const started = performance.now();
   world = await createWorld("backup", values());
-  await world.kubectl("create", "secret", "generic", "s3", ...keys);
+  await store.admit(world);
   await world.deploy(images.current, "--set", "migrations.enabled=false,replicaCount=0");
-  const restore = await runJob("restore", "restore-1");
+  const restore = await runJob(world, "restore", "restore-1");
   expect(restore.ok, restore.log).toBe(true);
   expect(restore.log).toContain("every count and hash equal");
   await world.deploy(images.current);
@@ -87,11 +71,8 @@ test("the namespace is wiped, and the backup brings everything back", async () =
 });
 
 test("a damaged backup turns the drill red, and says what is damaged", async () => {
-  await must("kubectl", [
-    ...["-n", store.namespace, "exec", "deployment/minio", "--", "sh", "-c"],
-    "rm -rf $(ls -d /data/backups/2*/data/*.dat.gz | head -n 1)",
-  ]);
-  const drill = await runJob("drill", "drill-2");
+  await damageBackup(store);
+  const drill = await runJob(world, "drill", "drill-2");
   expect(drill.ok, drill.log).toBe(false);
   expect(drill.log).toMatch(/missing|damaged|not there/i);
 });

@@ -50,6 +50,8 @@ test("installs with a database of its own, in a restricted namespace", async () 
 
 test("an upgrade migrates once, by a Job of its own, and keeps secrets and data", async () => {
   say(`upgraded in ${await world.deploy(images.next)} s`);
+  // The new pods wait for the schema, not for the Job, which ends a moment after.
+  await world.kubectl("wait", "--for=condition=complete", `job/${deployment}-migrate-2`, "--timeout=60s");
   const { items } = await world.get("jobs", "-l", "app.kubernetes.io/component=migrate");
   expect(
     items.map((job: { metadata: { name: string }; status: unknown }) => [job.metadata.name, job.status]),

@@ -3,32 +3,45 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import {
   type Client,
   connect,
+  createObjectStore,
   createWorld,
   deployment,
   images,
+  type ObjectStore,
   pause,
   release,
   say,
   since,
   startWriters,
   titlesOf,
+  until,
   type World,
 } from "./cluster.ts";
 
+let store: ObjectStore;
 let world: World;
 let client: Client;
 
 beforeAll(async () => {
+  store = await createObjectStore("archive");
   // Small, as three of them share the machine with everything else.
   const small = "resources.requests.cpu=50m,resources.requests.memory=128Mi,storage.size=1Gi";
   const values = small.split(",").map((one) => `database.cloudnativePg.${one}`);
   world = await createWorld("cnpg", [
     "--set",
     ["database.mode=cloudnative-pg,replicaCount=1", ...values].join(","),
+    // By the operator itself: the plugin is a Deployment of its own, which is not here.
+    ...["--set", "database.cloudnativePg.archive.enabled=true,database.cloudnativePg.archive.method=in-tree"],
+    ...["--set", "database.cloudnativePg.archive.destinationPath=s3://backups/archive"],
+    ...["--set", `database.cloudnativePg.archive.endpointURL=${store.endpoint}`],
+    ...["--set", "database.cloudnativePg.archive.existingSecret=s3"],
   ]);
+  await store.admit(world);
 });
 afterAll(async () => {
-  if (process.env.E2E_KEEP === undefined) await world.close();
+  if (process.env.E2E_KEEP !== undefined) return;
+  await world.close();
+  await store.world.close();
 });
 
 test("installs with a cluster of three by the operator", async () => {
@@ -74,4 +87,23 @@ test("the primary is deleted while clients write: they go on soon, and nothing t
   const kept = await titlesOf(client, "FAIL");
   expect(acknowledged.filter((title) => !kept.includes(title))).toEqual([]);
   expect(kept.length).toBe(new Set(kept).size);
+});
+
+test("every change is archived to S3, and the first base backup is there without waiting for its hour", async () => {
+  const name = `${deployment}-db`;
+  await world.kubectl("wait", "--for=condition=ContinuousArchiving", `cluster/${name}`, "--timeout=120s");
+  const took = await until("a base backup is complete", 180, async () => {
+    const { items } = await world.get("backups.postgresql.cnpg.io");
+    expect(items).toHaveLength(1);
+    return items[0].status?.phase === "completed";
+  });
+  say(`the base backup was complete ${took} s later`);
+  const segment = await world.kubectl(
+    ...["exec", (await world.get("cluster", name)).status.currentPrimary, "-c", "postgres", "--"],
+    ...["psql", "-Atc", "SELECT pg_walfile_name(pg_switch_wal())", "taskmaster"],
+  );
+  const kept = async () =>
+    await store.world.kubectl("exec", "deployment/minio", "--", "ls", "-R", "/data/backups/archive");
+  await until("the last segment is archived", 60, async () => (await kept()).includes(segment.trim()));
+  expect(await kept()).toContain("data.tar.gz");
 });

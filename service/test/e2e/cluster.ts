@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 
 export const chart = fileURLToPath(new URL("../../../charts/task-master-pro", import.meta.url));
@@ -134,6 +135,76 @@ export function valuesOf(image: string, host: string): string[] {
     ...["--set", `ingress.enabled=true,ingress.hosts={${host}}`],
     ...["--set", "resources.requests.cpu=50m,config.TASKMASTER_RATE_LIMIT_MAX=1000000000"],
   ];
+}
+
+/** Where a Service can be reached from here, and how to end that. */
+export async function forward(
+  namespace: string,
+  service: string,
+  port: number,
+): Promise<{ url: string; close(): void }> {
+  const child = spawn("kubectl", ["-n", namespace, "port-forward", `service/${service}`, `:${port}`]);
+  let said = "";
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on("data", (chunk: Buffer) => {
+      said += chunk.toString();
+    });
+  }
+  const address = () => /Forwarding from (127\.0\.0\.1:\d+)/.exec(said)?.[1];
+  await until(`${service} is reached`, 30, async () => {
+    if (child.exitCode !== null) throw new Error(`kubectl port-forward ended: ${said}`);
+    return address() !== undefined;
+  });
+  return { url: `http://${address()}`, close: () => void child.kill() };
+}
+
+export interface ObjectStore {
+  world: World;
+  endpoint: string;
+  /** Makes the Secret `s3` in a namespace, with the keys that open the bucket `backups`. */
+  admit(to: World): Promise<void>;
+}
+
+/** A MinIO in a namespace of its own, which outlives the namespaces of those who keep something there. */
+export async function createObjectStore(name: string): Promise<ObjectStore> {
+  const world = await createWorld(name, []);
+  await world.apply(await readFile(new URL("minio.yaml", import.meta.url), "utf8"));
+  await world.kubectl("rollout", "status", "deployment/minio", "--timeout=120s");
+  return {
+    world,
+    endpoint: `http://minio.${world.namespace}:9000`,
+    async admit(to) {
+      await to.kubectl(
+        ...["create", "secret", "generic", "s3"],
+        ...["--from-literal=AWS_ACCESS_KEY_ID=e2e", "--from-literal=AWS_SECRET_ACCESS_KEY=e2e-only-secret"],
+      );
+    },
+  };
+}
+
+/** Runs a Job of one of the release's CronJobs to its end. */
+export async function runJob(
+  world: World,
+  from: string,
+  name: string,
+): Promise<{ ok: boolean; log: string }> {
+  await world.kubectl("create", "job", name, `--from=cronjob/${deployment}-${from}`);
+  for (;;) {
+    const { status } = await world.get("job", name);
+    if (status.succeeded === 1 || (status.failed ?? 0) > 0) {
+      const log = await world.kubectl("logs", `job/${name}`, "--all-containers");
+      return { ok: status.succeeded === 1, log };
+    }
+    await pause(1000);
+  }
+}
+
+/** Takes a file out of the newest backup. */
+export async function damageBackup({ world }: ObjectStore): Promise<void> {
+  await world.kubectl(
+    ...["exec", "deployment/minio", "--", "sh", "-c"],
+    "rm -r $(ls -d /data/backups/2*/data/*.dat.gz | tail -n 1)",
+  );
 }
 
 /** Rounded to tenths. */
