@@ -69,6 +69,26 @@ module.exports = {
       to: { path: "^node_modules/prom-client/" },
     },
     {
+      name: "telemetry-sees-core-only",
+      comment: "Traces, too, are of what the use cases and the storage do, and neither knows of them.",
+      severity: "error",
+      from: { path: `${src}telemetry/` },
+      to: { path: src, pathNot: [`${src}(telemetry|core)/`, `${src}(config|log)\\.ts$`] },
+    },
+    {
+      name: "telemetry-only-on-demand",
+      comment: "A server without traces carries nothing of OpenTelemetry; a static import would load it.",
+      severity: "error",
+      from: { path: src, pathNot: `${src}telemetry/` },
+      to: { path: `${src}telemetry/`, dynamic: false, dependencyTypesNot: ["type-only"] },
+    },
+    {
+      name: "opentelemetry-in-telemetry-only",
+      severity: "error",
+      from: { path: src, pathNot: `${src}telemetry/` },
+      to: { path: "^node_modules/@opentelemetry/" },
+    },
+    {
       name: "prisma-in-postgres-only",
       severity: "error",
       from: { path: src, pathNot: [`${src}storage/postgres/`, `${src}migrate/`] },

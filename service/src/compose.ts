@@ -11,6 +11,8 @@ import { createOpenAi } from "./language-model/openai.ts";
 import type { Logger } from "./log.ts";
 import type { Metrics } from "./metrics/create.ts";
 import { openFile, sidecarOf } from "./storage/file/open.ts";
+import type { ObserveStatement } from "./storage/postgres/client.ts";
+import type { Telemetry } from "./telemetry/create.ts";
 import { readVersion } from "./version.ts";
 import { createResolver } from "./webhooks/resolver.ts";
 import { createSender } from "./webhooks/sender.ts";
@@ -26,14 +28,24 @@ export interface Composition {
   close(): Promise<void>;
 }
 
-/** The composition root: from the configuration to the use cases, wired by hand, and counted where there are metrics. */
-export async function compose(config: Config, log: Logger, metrics?: Metrics): Promise<Composition> {
+export interface Observers {
+  metrics?: Metrics | undefined;
+  telemetry?: Telemetry | undefined;
+}
+
+/** The composition root: from the configuration to the use cases, wired by hand, and counted and traced where that is asked for. */
+export async function compose(
+  config: Config,
+  log: Logger,
+  { metrics, telemetry }: Observers = {},
+): Promise<Composition> {
   const { flags, close: closeFlags } = await openFlags(config.flags, log);
-  const opened = await openStorage(config).catch(async (error: unknown) => {
+  const opened = await openStorage(config, telemetry?.observeStatement).catch(async (error: unknown) => {
     await closeFlags();
     throw error;
   });
-  const storage = metrics?.observeStorage(opened) ?? opened;
+  const traced = telemetry?.observeStorage(opened) ?? opened;
+  const storage = metrics?.observeStorage(traced) ?? traced;
   try {
     const sessionKey = config.session.key ?? (await loadSessionSecret(config));
     const plain = await createCore(
@@ -45,7 +57,8 @@ export async function compose(config: Config, log: Logger, metrics?: Metrics): P
         webhooks: { addresses: config.webhooks },
       },
     );
-    const core = metrics?.observeCore(plain) ?? plain;
+    const counted = metrics?.observeCore(plain) ?? plain;
+    const core = telemetry?.observeCore(counted) ?? counted;
     let stopUpkeep = async () => {};
     let stopWebhooks = async () => {};
     return {
@@ -70,10 +83,14 @@ export async function compose(config: Config, log: Logger, metrics?: Metrics): P
 }
 
 /** What the configuration names: a database, of which the embedded one is started and migrated as well, or a folder. */
-export async function openStorage(config: Config): Promise<Storage> {
+export async function openStorage(config: Config, observe?: ObserveStatement): Promise<Storage> {
   const { database } = config;
   if (database.kind === "file") return await openFile(database);
-  const common = { poolSize: database.poolSize, statementTimeoutMs: database.statementTimeoutSeconds * 1000 };
+  const common = {
+    poolSize: database.poolSize,
+    statementTimeoutMs: database.statementTimeoutSeconds * 1000,
+    observe,
+  };
   // Each loaded when it is the one: a command on a folder should not wait for a database's drivers.
   if (database.kind === "postgres") {
     const { openPostgres } = await import("./storage/postgres/open.ts");

@@ -85,6 +85,28 @@ export interface WebhookConfig {
   retentionDays: number;
 }
 
+/** As in the specification's OTEL_TRACES_SAMPLER; one that is parent-based does as the caller's traceparent says, if there is one. */
+export const samplers = [
+  "always_on",
+  "always_off",
+  "traceidratio",
+  "parentbased_always_on",
+  "parentbased_always_off",
+  "parentbased_traceidratio",
+] as const;
+
+/** Where traces are sent (OTLP over HTTP), which of them, and as whose. */
+export interface TracingConfig {
+  /** Of the signal itself, such as http://127.0.0.1:4318/v1/traces. */
+  url: string;
+  headers: Readonly<Record<string, string>>;
+  serviceName: string;
+  resourceAttributes: Readonly<Record<string, string>>;
+  sampler: (typeof samplers)[number];
+  /** From 0 to 1; for the samplers that keep a part. */
+  ratio: number;
+}
+
 /** Everything that can be set from outside, read once at the start and never changed. Times are in seconds. */
 export interface Config {
   database:
@@ -126,6 +148,8 @@ export interface Config {
   languageModel: LanguageModelConfig | null;
   flags: FlagConfig;
   webhooks: WebhookConfig;
+  /** Null when nothing is traced. */
+  tracing: TracingConfig | null;
   /** What was given, for describeConfig. */
   given: Readonly<Record<string, string>>;
 }
@@ -145,8 +169,12 @@ type Hints = {
 const text = (hints: Hints & { pattern?: string; default?: string; minLength?: number }) =>
   Type.String(hints);
 const count = (hints: Hints & { minimum: number; maximum: number; default?: number }) => Type.Integer(hints);
+const fraction = (hints: Hints & { default: number }) => Type.Number({ minimum: 0, maximum: 1, ...hints });
 const list = <T extends TSchema>(item: T, hints: Hints & { default?: string[] }) =>
   Type.Array(item, { minItems: 1, ...hints });
+
+/** A list of W3C Baggage: no value has a comma, a semicolon or a space as it is. */
+const pairs = "^\\s*[^\\s=,;]+\\s*=\\s*[^\\s,;]*\\s*(,\\s*[^\\s=,;]+\\s*=\\s*[^\\s,;]*\\s*)*$";
 
 const properties = {
   DATABASE_URL: text({
@@ -428,6 +456,40 @@ const properties = {
     maximum: 3650,
     default: 30,
   }),
+  OTEL_EXPORTER_OTLP_ENDPOINT: text({
+    description:
+      "The OpenTelemetry collector that traces are sent to, by OTLP over HTTP; /v1/traces is added.",
+    form: "a URL that starts with http:// or https://, such as http://127.0.0.1:4318",
+    pattern: "^https?://[^\\s?#@]+$",
+    absent: "no traces",
+  }),
+  OTEL_EXPORTER_OTLP_HEADERS: text({
+    description: "Headers for the collector, such as its key.",
+    form: "name=value, several separated by commas, values percent-encoded",
+    pattern: pairs,
+    secret: true,
+    absent: "none",
+  }),
+  OTEL_SERVICE_NAME: text({
+    description: "The service's name in traces.",
+    minLength: 1,
+    default: "task-master-pro",
+  }),
+  OTEL_RESOURCE_ATTRIBUTES: text({
+    description: "What else traces say of this server, such as deployment.environment.name=staging.",
+    form: "name=value, several separated by commas, values percent-encoded",
+    pattern: pairs,
+    absent: "nothing",
+  }),
+  OTEL_TRACES_SAMPLER: Type.Enum([...samplers], {
+    type: "string",
+    description: "Which requests are traced; one that is parentbased does as the caller's traceparent says.",
+    default: "parentbased_traceidratio",
+  }),
+  OTEL_TRACES_SAMPLER_ARG: fraction({
+    description: "The part of the requests that a sampler with traceidratio takes, from 0 to 1.",
+    default: 0.1,
+  }),
 } satisfies TProperties;
 
 const Environment = Type.Object(
@@ -481,6 +543,7 @@ export function loadConfig(env: Record<string, string | undefined>, options: Loa
   const languageModel = languageModelOf(values, faults);
   const flags = flagsOf(values, faults);
   const webhooks = webhooksOf(values, faults);
+  const tracing = tracingOf(values, faults);
   if (faults.length > 0) throw new ConfigError(faults);
 
   const folder = folderOf(values.DATABASE_URL);
@@ -526,6 +589,7 @@ export function loadConfig(env: Record<string, string | undefined>, options: Loa
     languageModel,
     flags,
     webhooks,
+    tracing,
     given,
   });
 }
@@ -571,6 +635,7 @@ function defaultText(schema: TSchema): string {
 function read(schema: TSchema, value: string): unknown {
   const type = "type" in schema ? schema.type : undefined;
   if (type === "integer") return /^\d{1,15}$/.test(value) ? Number(value) : value;
+  if (type === "number") return /^\d{1,15}(\.\d{1,15})?$/.test(value) ? Number(value) : value;
   if (type === "array") {
     return value
       .split(",")
@@ -600,11 +665,13 @@ function wrongVariables(raw: Record<string, unknown>, given: Record<string, stri
 function form(schema: TSchema & Partial<Hints>): string {
   if (schema.form !== undefined) return schema.form;
   const {
+    type,
     enum: choices,
     minimum,
     maximum,
     items,
   } = schema as {
+    type?: string;
     enum?: string[];
     minimum?: number;
     maximum?: number;
@@ -612,6 +679,7 @@ function form(schema: TSchema & Partial<Hints>): string {
   };
   if (choices !== undefined) return `one of ${choices.join(", ")}`;
   if (items?.enum !== undefined) return `some of ${items.enum.join(", ")}, separated by commas`;
+  if (type === "number") return `a number from ${minimum} to ${maximum}`;
   if (minimum !== undefined) return `a whole number from ${minimum} to ${maximum}`;
   return "some text";
 }
@@ -810,6 +878,48 @@ function webhooksOf(values: Values, faults: string[]): WebhookConfig {
     concurrency: settled(values, "TASKMASTER_WEBHOOK_CONCURRENCY"),
     retentionDays: settled(values, "TASKMASTER_WEBHOOK_RETENTION_DAYS"),
   };
+}
+
+function tracingOf(values: Values, faults: string[]): TracingConfig | null {
+  const headers = pairsOf("OTEL_EXPORTER_OTLP_HEADERS", values, faults);
+  const resourceAttributes = pairsOf("OTEL_RESOURCE_ATTRIBUTES", values, faults);
+  const wrong = Object.entries(headers).find(
+    ([name, value]) => !/^[\w!#$%&'*+.^`|~-]+$/.test(name) || !/^[\x20-\x7e]*$/.test(value),
+  );
+  if (wrong !== undefined) {
+    faults.push(
+      `OTEL_EXPORTER_OTLP_HEADERS has ${JSON.stringify(wrong[0])}, which is no header with a value of printable characters.`,
+    );
+  }
+  const endpoint = values.OTEL_EXPORTER_OTLP_ENDPOINT;
+  if (endpoint === undefined) return null;
+  return {
+    url: `${endpoint.replace(/\/+$/, "")}/v1/traces`,
+    headers,
+    serviceName: settled(values, "OTEL_SERVICE_NAME"),
+    resourceAttributes,
+    sampler: settled(values, "OTEL_TRACES_SAMPLER") as TracingConfig["sampler"],
+    ratio: settled(values, "OTEL_TRACES_SAMPLER_ARG"),
+  };
+}
+
+function pairsOf(
+  variable: "OTEL_EXPORTER_OTLP_HEADERS" | "OTEL_RESOURCE_ATTRIBUTES",
+  values: Values,
+  faults: string[],
+): Record<string, string> {
+  const pairs = (values[variable] ?? "").split(",").filter((pair) => pair.includes("="));
+  try {
+    return Object.fromEntries(
+      pairs.map((pair) => {
+        const at = pair.indexOf("=");
+        return [pair.slice(0, at).trim(), decodeURIComponent(pair.slice(at + 1).trim())];
+      }),
+    );
+  } catch {
+    faults.push(`${variable} has a % that begins no percent-encoding; write %25 for the sign itself.`);
+    return {};
+  }
 }
 
 function trustProxyOf(value: string): boolean | string[] {

@@ -15,11 +15,17 @@ const secretText = [
 const hidden = "[hidden]";
 
 /** One JSON object a line. Secrets are hidden by their name at any depth, and by their look inside any text. */
-export function createLog(config: Pick<Config, "logLevel">, destination?: DestinationStream): Logger {
+export function createLog(
+  config: Pick<Config, "logLevel">,
+  destination?: DestinationStream,
+  /** What each line says beside its own, such as the trace that it belongs to. */
+  context?: () => Record<string, string>,
+): Logger {
   const options: LoggerOptions = {
     level: config.logLevel,
     // Process id and host name are the platform's business; it adds them where they mean something.
     base: null,
+    ...(context === undefined ? {} : { mixin: context }),
     timestamp: stdTimeFunctions.isoTime,
     // Errors are made safe below, before pino's own serializer could see them.
     serializers: { err: (error: unknown) => error },

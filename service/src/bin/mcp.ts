@@ -2,17 +2,20 @@ import { randomUUID } from "node:crypto";
 import { type Composition, compose } from "../compose.ts";
 import { type Config, loadConfig } from "../config.ts";
 import { AppError, type Follower } from "../core/index.ts";
-import { createLog } from "../log.ts";
 import { serveStdio } from "../mcp/stdio.ts";
 import { readVersion } from "../version.ts";
 import { actAsOwner } from "./owner.ts";
+import { openTelemetry } from "./telemetry.ts";
 
 /** The MCP server on standard input and output, for a client that starts it by itself. */
 export async function serveMcp(): Promise<void> {
   const config = loadConfig(process.env);
+  const version = readVersion();
   // Standard output is the protocol's alone.
-  const log = createLog(config, { write: (line) => void process.stderr.write(line) });
-  const composition = await compose(config, log);
+  const { log, telemetry } = await openTelemetry(config, version, {
+    write: (line) => void process.stderr.write(line),
+  });
+  const composition = await compose(config, log, { telemetry });
   try {
     const { database, migrations } = await composition.storage.check();
     if (!database.ok) throw new AppError("unavailable", "The database does not answer.");
@@ -20,9 +23,10 @@ export async function serveMcp(): Promise<void> {
     const caller = await callerOf(config, composition);
     composition.startUpkeep();
     const { core } = composition;
-    await serveStdio({ core, log, caller, mode: config.mcp.mode, version: readVersion() });
+    await serveStdio({ core, log, caller, mode: config.mcp.mode, version });
   } finally {
     await composition.close();
+    await telemetry?.close();
   }
 }
 

@@ -3,7 +3,7 @@ import { compose } from "../compose.ts";
 import { type Config, loadConfig } from "../config.ts";
 import type { OwnerToken } from "../core/access/bootstrap.ts";
 import type { Storage } from "../core/storage.ts";
-import { createLog, type Logger } from "../log.ts";
+import type { Logger } from "../log.ts";
 import { buildMcpEdge } from "../mcp/http.ts";
 import type { Metrics } from "../metrics/create.ts";
 import { buildApp } from "../rest/app.ts";
@@ -11,15 +11,19 @@ import type { Lifecycle } from "../rest/plugins/health.ts";
 import { startServer } from "../rest/server.ts";
 import { readVersion } from "../version.ts";
 import { makeOwner } from "./owner.ts";
+import { openTelemetry } from "./telemetry.ts";
 
 /** Runs the server until it is told to stop. */
 export async function serve({ welcome }: { welcome: boolean }): Promise<void> {
   const config = loadConfig(process.env);
-  const log = createLog(config);
   const started = performance.now();
   const version = readVersion();
+  const { log, telemetry } = await openTelemetry(config, version);
   const metrics = await openMetrics(config, version);
-  const { core, storage, sessionKey, startUpkeep, close } = await compose(config, log, metrics);
+  const { core, storage, sessionKey, startUpkeep, close } = await compose(config, log, {
+    metrics,
+    telemetry,
+  });
   let closeMetrics = async () => {};
   try {
     if (metrics !== undefined && config.metricsPort !== null) {
@@ -43,6 +47,7 @@ export async function serve({ welcome }: { welcome: boolean }): Promise<void> {
       version,
       guest,
       metrics: metrics?.http,
+      tracing: telemetry?.http,
     });
     const server = await startServer({ app, config, lifecycle, log });
     if (lifecycle.obstacle !== null) {
@@ -61,6 +66,7 @@ export async function serve({ welcome }: { welcome: boolean }): Promise<void> {
   } finally {
     await closeMetrics();
     await close();
+    await telemetry?.close();
   }
 }
 

@@ -611,7 +611,8 @@ export interface NewEvent {
 }
 
 export interface EventStore {
-  append(events: NewEvent[]): Promise<void>;
+  /** `trace`, a W3C traceparent, goes with the webhook messages that come of them: ClaimedDelivery.trace. */
+  append(events: NewEvent[], trace?: string): Promise<void>;
   /**
    * Gives a sequence to the project's committed events that have none yet. Call it in a transaction of its own before
    * `list`. Sequences are given after the commit and under a lock, without gaps, so whoever has read up to n has
@@ -735,6 +736,8 @@ export interface ClaimedDelivery {
   webhookId: string;
   type: string;
   data: JsonObject;
+  /** The W3C traceparent of what the message tells of; null when nobody traced it. */
+  trace: string | null;
   createdAt: string;
   /** This one included. */
   attempts: number;

@@ -12,6 +12,7 @@ import { addHealth, type Lifecycle } from "./plugins/health.ts";
 import { addRateLimit, FloodGuard } from "./plugins/limits.ts";
 import { addMetrics, type RequestObserver } from "./plugins/metrics.ts";
 import { addSecurity } from "./plugins/security.ts";
+import { addTracing, type RequestTracer } from "./plugins/tracing.ts";
 import { agentRoutes } from "./routes/agents.ts";
 import { claimRoutes } from "./routes/claims.ts";
 import { commentRoutes } from "./routes/comments.ts";
@@ -55,6 +56,7 @@ export interface AppOptions {
   version: string;
   guest?: GuestEdge;
   metrics?: RequestObserver | undefined;
+  tracing?: RequestTracer | undefined;
   /** Whom every request is by, in an app that never listens: it asks for no credential, has no limits, describes nothing. */
   only?: Caller;
 }
@@ -93,6 +95,8 @@ export async function buildApp(options: AppOptions): Promise<App> {
   });
   app.decorateRequest("caller", null);
 
+  // First, so that what the others do and log is a part of it.
+  addTracing(app, options.tracing);
   addMetrics(app, options.metrics);
   addAccessLog(app);
   addErrors(app);

@@ -51,6 +51,53 @@ describe("loadConfig", () => {
     });
   });
 
+  it("reads where traces go from the variables of OpenTelemetry's own, and traces nothing without a collector", () => {
+    expect(loadConfig({ OTEL_TRACES_SAMPLER: "always_on" }).tracing).toBeNull();
+    const endpoint = { OTEL_EXPORTER_OTLP_ENDPOINT: "https://collector.example/otlp/" };
+    expect(loadConfig(endpoint).tracing).toEqual({
+      url: "https://collector.example/otlp/v1/traces",
+      headers: {},
+      serviceName: "task-master-pro",
+      resourceAttributes: {},
+      sampler: "parentbased_traceidratio",
+      ratio: 0.1,
+    });
+    const given = {
+      ...endpoint,
+      OTEL_EXPORTER_OTLP_HEADERS: "authorization=Bearer%20hush, x-org = a=b",
+      OTEL_SERVICE_NAME: "tasks",
+      OTEL_RESOURCE_ATTRIBUTES: "deployment.environment.name=staging",
+      OTEL_TRACES_SAMPLER: "traceidratio",
+      OTEL_TRACES_SAMPLER_ARG: "0.25",
+    };
+    expect(loadConfig(given).tracing).toMatchObject({
+      headers: { authorization: "Bearer hush", "x-org": "a=b" },
+      serviceName: "tasks",
+      resourceAttributes: { "deployment.environment.name": "staging" },
+      sampler: "traceidratio",
+      ratio: 0.25,
+    });
+    expect(JSON.stringify(describeConfig(loadConfig(given)))).not.toContain("hush");
+  });
+
+  it.each([
+    ["OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317", "must be a URL that starts with http:// or https://"],
+    ["OTEL_TRACES_SAMPLER", "jaeger_remote", "must be one of always_on, always_off, traceidratio"],
+    ["OTEL_TRACES_SAMPLER_ARG", "1.5", "must be a number from 0 to 1"],
+    ["OTEL_TRACES_SAMPLER_ARG", "half", "must be a number from 0 to 1"],
+    ["OTEL_RESOURCE_ATTRIBUTES", "staging", "must be name=value, several separated by commas"],
+    ["OTEL_RESOURCE_ATTRIBUTES", "share=50%", "write %25 for the sign itself"],
+    ["OTEL_EXPORTER_OTLP_HEADERS", "hush", "is (not shown) but must be name=value"],
+    ["OTEL_EXPORTER_OTLP_HEADERS", "b(d=hush", '"b(d"'],
+    ["OTEL_EXPORTER_OTLP_HEADERS", "a=hush%0A", '"a", which is no header'],
+  ])("says what %s=%s must be", (variable, value, message) => {
+    const faults = faultsOf({ [variable]: value });
+    expect(faults).toHaveLength(1);
+    expect(faults[0]).toContain(variable);
+    expect(faults[0]).toContain(message);
+    expect(faults[0]).not.toContain("hush");
+  });
+
   it("cannot be changed afterwards", () => {
     const config = loadConfig({});
     expect(

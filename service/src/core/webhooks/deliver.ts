@@ -16,6 +16,8 @@ export interface OutgoingMessage {
   url: string;
   headers: Record<string, string>;
   body: string;
+  /** The W3C traceparent of what it tells of; null when nobody traced it. */
+  trace: string | null;
 }
 
 /** What came of one attempt. */
@@ -62,10 +64,10 @@ export function createDeliveries(services: Services, policy: RetryPolicy): Deliv
       await settle(claimed, { kind: "failed", error, durationMs: 0 });
       return undefined;
     }
-    const { id, organizationId, webhookId, fence, attempts, url, type, createdAt, data } = claimed;
+    const { id, organizationId, webhookId, fence, attempts, url, type, createdAt, data, trace } = claimed;
     const body = JSON.stringify({ type, timestamp: createdAt, data });
     const headers = await signedHeaders(id, claimed.now, body, secrets);
-    return { id, organizationId, webhookId, fence, attempts, url, headers, body };
+    return { id, organizationId, webhookId, fence, attempts, url, headers, body, trace };
   }
 
   async function settle(message: Attempted, outcome: Outcome): Promise<void> {

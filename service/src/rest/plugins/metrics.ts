@@ -9,6 +9,10 @@ export interface RequestObserver {
 /** Those of RFC 9110 and 5789; the semantic conventions call every other one _OTHER. */
 const methods = new Set(["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"]);
 
+export function knownMethod(method: string): string {
+  return methods.has(method) ? method : "_OTHER";
+}
+
 /**
  * Tells of each request that was routed, by the route's template and never by its address. An empty route is one that there is not,
  * and an empty status a client that left before it had one.
@@ -16,7 +20,7 @@ const methods = new Set(["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH",
 export function addMetrics(app: App, observer: RequestObserver | undefined): void {
   if (observer === undefined) return;
   app.addHook("onRequest", async (request, reply) => {
-    const method = methods.has(request.method) ? request.method : "_OTHER";
+    const method = knownMethod(request.method);
     const started = performance.now();
     observer.began(method);
     // The response's own end: Fastify tells of none when a client leaves, which is how every stream ends.

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { PrismaPg } from "@prisma/adapter-pg";
+import type { SqlDriverAdapterFactory, SqlQueryable } from "@prisma/driver-adapter-utils";
 import pg from "pg";
 import { translate } from "./errors.ts";
 import { type Prisma, PrismaClient } from "./generated/client.ts";
@@ -11,7 +12,11 @@ export interface PostgresOptions {
   /** The database ends a statement that runs longer. */
   statementTimeoutMs: number;
   applicationName?: string;
+  /** Runs each statement of a use case, of which it is told the text and never a value. */
+  observe?: ObserveStatement | undefined;
 }
+
+export type ObserveStatement = <T>(text: string, run: () => Promise<T>) => Promise<T>;
 
 /** How long a use case waits for a free connection, and for the database to accept a new one. */
 export const acquireTimeoutMs = 5_000;
@@ -39,9 +44,36 @@ export function createPool(options: PostgresOptions): pg.Pool {
   return pool;
 }
 
-export function createClient(pool: pg.Pool): PrismaClient {
+export function createClient(pool: pg.Pool, observe?: ObserveStatement): PrismaClient {
   const adapter = new PrismaPg(pool, { statementNameGenerator: ({ sql }) => statementName(sql) });
-  return new PrismaClient({ adapter, errorFormat: "minimal" });
+  return new PrismaClient({
+    adapter: observe === undefined ? adapter : observed(adapter, observe),
+    errorFormat: "minimal",
+  });
+}
+
+/** At the driver adapter, since behind it the pool runs statements as connections come free, on whoever's behalf. */
+function observed(factory: PrismaPg, observe: ObserveStatement): SqlDriverAdapterFactory {
+  return {
+    provider: factory.provider,
+    adapterName: factory.adapterName,
+    async connect() {
+      const adapter = observeQueries(await factory.connect(), observe);
+      const start = adapter.startTransaction.bind(adapter);
+      // With the wait for a connection: the statement itself is over in a moment.
+      adapter.startTransaction = async (isolationLevel) =>
+        observeQueries(await observe("BEGIN", () => start(isolationLevel)), observe);
+      return adapter;
+    },
+  };
+}
+
+function observeQueries<Q extends SqlQueryable>(queryable: Q, observe: ObserveStatement): Q {
+  const queryRaw = queryable.queryRaw.bind(queryable);
+  const executeRaw = queryable.executeRaw.bind(queryable);
+  queryable.queryRaw = (query) => observe(query.sql, () => queryRaw(query));
+  queryable.executeRaw = (query) => observe(query.sql, () => executeRaw(query));
+  return queryable;
 }
 
 const names = new Map<string, string>();

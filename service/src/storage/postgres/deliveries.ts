@@ -103,9 +103,15 @@ export const isListening = (organizationId: string) => sql`
 /**
  * Writes a delivery for each event and each webhook that wants it, with what there is to say as it is now: in the
  * transaction that wrote the events, so that neither is without the other. The webhooks are locked against deletion,
- * or an innocent change would fail on the foreign key of one that is deleted meanwhile.
+ * or an innocent change would fail on the foreign key of one that is deleted meanwhile. The trace lies with the data, and
+ * is taken out again before that is sent.
  */
-export async function fanOut(db: Db, organizationId: string, eventIds: readonly string[]): Promise<void> {
+export async function fanOut(
+  db: Db,
+  organizationId: string,
+  eventIds: readonly string[],
+  trace?: string,
+): Promise<void> {
   await db.execute(sql`
   INSERT INTO deliveries (id, organization_id, webhook_id, event_id, type, data, next_attempt_at, created_at)
   SELECT ${newId}, e.organization_id, w.id, e.id, e.type,
@@ -123,7 +129,7 @@ export async function fanOut(db: Db, organizationId: string, eventIds: readonly 
         ELSE jsonb_strip_nulls(jsonb_build_object('truncated', true, 'fields', (
           SELECT jsonb_agg(field) FROM jsonb_object_keys(
             CASE WHEN jsonb_typeof(e.data -> 'changes') = 'object' THEN e.data -> 'changes' ELSE '{}' END) AS field)))
-        END),
+        END) || jsonb_strip_nulls(jsonb_build_object('trace', ${trace ?? null}::text)),
     clock_timestamp(), e.created_at
   FROM events e CROSS JOIN webhooks w
   WHERE e.id = ANY(${eventIds}::bigint[]) AND w.organization_id = ${organizationId}::uuid AND w.disabled_at IS NULL AND (w.project_id IS NULL OR w.project_id = e.project_id)
@@ -172,7 +178,8 @@ export function createDeliveryQueue(db: Db): Pick<Upkeep, "claimDeliveries" | "d
           next_attempt_at = clock_timestamp() + make_interval(secs => ${leaseSeconds}::int)
         FROM locked, webhooks w
         WHERE d.id = locked.id AND w.id = d.webhook_id
-        RETURNING d.id, d.organization_id AS "organizationId", d.webhook_id AS "webhookId", d.type, d.data,
+        RETURNING d.id, d.organization_id AS "organizationId", d.webhook_id AS "webhookId", d.type,
+          d.data - 'trace' AS data, d.data ->> 'trace' AS trace,
           ${iso("d.created_at")} AS "createdAt", d.attempts, d.fence, w.url,
           array_remove(ARRAY[w.secret, CASE WHEN w.previous_secret_expires_at > clock_timestamp()
             THEN w.previous_secret END], NULL) AS secrets,

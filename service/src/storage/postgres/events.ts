@@ -17,8 +17,8 @@ export function createEventStore(
   const own = sql`e.organization_id = ${organizationId}::uuid`;
 
   return {
-    async append(events) {
-      await appendEvents(db, organizationId, events);
+    async append(events, trace) {
+      await appendEvents(db, organizationId, events, trace);
       appended(events.flatMap(({ projectId }) => projectId ?? []));
     },
 
@@ -93,7 +93,12 @@ export function createEventStore(
 }
 
 /** Their ids, and so the order they are numbered in, follow the order given. Each goes to the webhooks that want it. */
-export async function appendEvents(db: Db, organizationId: string, events: NewEvent[]): Promise<void> {
+export async function appendEvents(
+  db: Db,
+  organizationId: string,
+  events: NewEvent[],
+  trace?: string,
+): Promise<void> {
   if (events.length === 0) return;
   const rows = events.map((event, place) => ({
     place,
@@ -119,6 +124,7 @@ export async function appendEvents(db: Db, organizationId: string, events: NewEv
       db,
       organizationId,
       written.map(({ id }) => id),
+      trace,
     );
   }
 }

@@ -15,7 +15,7 @@ const attempts = 5;
 /** Opens the storage on a PostgreSQL database (15 or newer) whose migrations are applied by others. */
 export async function openPostgres(options: PostgresOptions): Promise<Storage> {
   const pool = createPool(options);
-  const client = createClient(pool);
+  const client = createClient(pool, options.observe);
   const db = database(client);
   // The pool gives up first: a connection that came to a transaction nobody waits for any more would be lost. And a
   // transaction holds locks, so it may not go on for longer than a few statements at their slowest.

@@ -37,7 +37,7 @@ async function startTestServer(database: TestDatabase): Promise<TestServer> {
     TASKMASTER_DATABASE_POOL_SIZE: "7",
   });
   const counted = createMetrics({ version: "1.2.3" }, { keepMs: 0, waitMs: 10_000, pauseFactor: 0 });
-  const { core, storage, sessionKey, close } = await compose(config, log, counted);
+  const { core, storage, sessionKey, close } = await compose(config, log, { metrics: counted });
   const owner = await makeOwner(storage);
   const lifecycle = { draining: false, obstacle: null };
   const app = await buildApp({

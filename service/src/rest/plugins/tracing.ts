@@ -1,0 +1,76 @@
+import type { App } from "../http.ts";
+import { knownMethod } from "./metrics.ts";
+
+/** One request's place in a trace. */
+export interface RequestTrace {
+  /** Work within is a part of the trace, with all that it awaits. */
+  run<T>(work: () => T): T;
+  exemplar: Exemplar | undefined;
+  ended(request: { route: string; status: string }): void;
+}
+
+/** What a measurement names as an example of it: a trace that is kept. */
+export interface Exemplar {
+  trace_id: string;
+  span_id: string;
+}
+
+/** Who traces requests. Each that began ends once. */
+export interface RequestTracer {
+  began(request: {
+    method: string;
+    scheme: string;
+    traceparent: string | undefined;
+    tracestate: string | undefined;
+  }): RequestTrace;
+}
+
+declare module "fastify" {
+  interface FastifyRequest {
+    /** Null where it is not traced. */
+    trace: RequestTrace | null;
+  }
+}
+
+/** The platform asks these every few seconds, and nobody wants to know. */
+const untraced = new Set(["/livez", "/readyz", "/startupz"]);
+
+/**
+ * A trace for each request that was routed, which goes on with the caller's (W3C Trace Context). It is told the route's template
+ * and never its address, which holds names, nor a query, which holds words.
+ */
+export function addTracing(app: App, tracer: RequestTracer | undefined): void {
+  app.decorateRequest("trace", null);
+  if (tracer === undefined) return;
+  app.addHook("onRequest", (request, reply, done) => {
+    const route = request.routeOptions.url ?? "";
+    if (untraced.has(route)) {
+      done();
+      return;
+    }
+    const header = (name: string) => {
+      const value = request.headers[name];
+      return typeof value === "string" ? value : undefined;
+    };
+    const trace = tracer.began({
+      method: knownMethod(request.method),
+      scheme: request.protocol,
+      traceparent: header("traceparent"),
+      tracestate: header("tracestate"),
+    });
+    request.trace = trace;
+    reply.raw.once("close", () => {
+      trace.ended({ route, status: reply.raw.headersSent ? String(reply.raw.statusCode) : "" });
+    });
+    trace.run(done);
+  });
+  // The body's end, and the answer's, are told by the socket, which belongs to no request.
+  app.addHook("preValidation", (request, _reply, done) => {
+    if (request.trace === null) done();
+    else request.trace.run(done);
+  });
+  app.addHook("onResponse", (request, _reply, done) => {
+    if (request.trace === null) done();
+    else request.trace.run(done);
+  });
+}

@@ -1,0 +1,167 @@
+import { randomUUID } from "node:crypto";
+import { SpanKind } from "@opentelemetry/api";
+import { SDK_INFO } from "@opentelemetry/core";
+import { resourceFromAttributes } from "@opentelemetry/resources";
+import {
+  AlwaysOffSampler,
+  AlwaysOnSampler,
+  BatchSpanProcessor,
+  ParentBasedSampler,
+  type Sampler,
+  TraceIdRatioBasedSampler,
+  TracerProvider,
+} from "@opentelemetry/sdk-trace";
+import {
+  ATTR_ERROR_TYPE,
+  ATTR_HTTP_REQUEST_METHOD,
+  ATTR_HTTP_RESPONSE_STATUS_CODE,
+  ATTR_HTTP_ROUTE,
+  ATTR_SERVICE_NAME,
+  ATTR_SERVICE_VERSION,
+  ATTR_URL_SCHEME,
+} from "@opentelemetry/semantic-conventions";
+import type { TracingConfig } from "../config.ts";
+import type { Core } from "../core/index.ts";
+import type { Storage } from "../core/storage.ts";
+import type { Logger } from "../log.ts";
+import { createExporter } from "./export.ts";
+import { observeCore } from "./observe-core.ts";
+import { type ObserveStatement, observeStatements } from "./observe-statements.ts";
+import { observeStorage } from "./observe-storage.ts";
+import { createQueue } from "./queue.ts";
+import { createSpans, type Spans } from "./spans.ts";
+
+/** What is known of a request when it comes. */
+export interface IncomingRequest {
+  /** Of HTTP's, or _OTHER. */
+  method: string;
+  scheme: string;
+  /** W3C Trace Context, as it came. */
+  traceparent?: string | undefined;
+  tracestate?: string | undefined;
+}
+
+/** One request's place in a trace. */
+export interface RequestTrace {
+  /** Work within is a part of the trace, with all that it awaits. */
+  run<T>(work: () => T): T;
+  /** What a measurement of the request may name as an example of it; undefined where the trace is not kept. */
+  exemplar: { trace_id: string; span_id: string } | undefined;
+  /** An empty route is one that there is not, and an empty status a client that left before it had one. */
+  ended(request: { route: string; status: string }): void;
+}
+
+export interface Telemetry {
+  http: { began(request: IncomingRequest): RequestTrace };
+  /** The same storage and use cases, each transaction and call a span where a request that is traced asks for it. */
+  observeStorage(storage: Storage): Storage;
+  observeCore(core: Core): Core;
+  observeStatement: ObserveStatement;
+  /** The trace that the present work belongs to, for its log lines; nothing outside of one. */
+  logFields(): Record<string, string>;
+  /** Sends what is left, for `flushMs` at the most. */
+  close(): Promise<void>;
+}
+
+export interface TelemetryOptions {
+  version: string;
+  log: Logger;
+  /** How long a span waits for others to be sent with. */
+  delayMs?: number;
+  /** The most spans that wait. */
+  maximumWaiting?: number;
+  /** How long a stop waits for the collector. */
+  flushMs?: number;
+}
+
+/**
+ * One server's traces. Nothing of it is global, so that several servers may live in one process, and no other library's spans or
+ * contexts get in between.
+ */
+export function createTelemetry(
+  config: TracingConfig,
+  { version, log, delayMs = 2000, maximumWaiting = 4096, flushMs = 1500 }: TelemetryOptions,
+): Telemetry {
+  const exporter = createExporter({ ...config, userAgent: `Task-Master-Pro/${version}` });
+  const queue = createQueue({
+    exporter,
+    maximumWaiting,
+    log,
+    processor: (inner) =>
+      new BatchSpanProcessor({
+        exporter: inner,
+        maxQueueSize: maximumWaiting,
+        maxExportBatchSize: Math.min(512, maximumWaiting),
+        scheduledDelayMillis: delayMs,
+      }),
+  });
+  const provider = new TracerProvider({
+    sampler: samplerOf(config),
+    resource: resourceFromAttributes({
+      "service.instance.id": randomUUID(),
+      ...config.resourceAttributes,
+      [ATTR_SERVICE_NAME]: config.serviceName,
+      [ATTR_SERVICE_VERSION]: version,
+      ...SDK_INFO,
+    }),
+    spanLimits: { attributeValueLengthLimit: 4096 },
+    spanProcessors: [queue.processor],
+  });
+  const spans = createSpans(provider.getTracer("task-master-pro", version));
+  return {
+    http: { began: (request) => beginRequest(spans, request) },
+    observeStorage: (storage) => observeStorage(storage, spans),
+    observeCore: (core) => observeCore(core, spans),
+    observeStatement: observeStatements(spans),
+    logFields: spans.logFields,
+    async close() {
+      const limit = setTimeout(() => exporter.abort(), flushMs);
+      await provider.shutdown();
+      clearTimeout(limit);
+      spans.close();
+      queue.close();
+    },
+  };
+}
+
+function samplerOf({ sampler, ratio }: TracingConfig): Sampler {
+  const [parent, own] = sampler.startsWith("parentbased_")
+    ? [true, sampler.slice("parentbased_".length)]
+    : [false, sampler];
+  const root =
+    own === "always_on"
+      ? new AlwaysOnSampler()
+      : own === "always_off"
+        ? new AlwaysOffSampler()
+        : new TraceIdRatioBasedSampler(ratio);
+  return parent ? new ParentBasedSampler({ root }) : root;
+}
+
+function beginRequest(spans: Spans, { method, scheme, ...parent }: IncomingRequest): RequestTrace {
+  // The conventions' word for a method that is none, in a name.
+  const name = method === "_OTHER" ? "HTTP" : method;
+  const span = spans.begin(name, {
+    kind: SpanKind.SERVER,
+    parent: spans.extract(parent),
+    attributes: { [ATTR_HTTP_REQUEST_METHOD]: method, [ATTR_URL_SCHEME]: scheme },
+  });
+  return {
+    run: span.run,
+    exemplar: span.exemplar,
+    ended({ route, status }) {
+      if (route !== "") span.rename(`${name} ${route}`, { [ATTR_HTTP_ROUTE]: route });
+      if (status === "") {
+        span.end({ [ATTR_ERROR_TYPE]: "client_left" });
+        return;
+      }
+      const failed = Number(status) >= 500;
+      span.end(
+        {
+          [ATTR_HTTP_RESPONSE_STATUS_CODE]: Number(status),
+          ...(failed ? { [ATTR_ERROR_TYPE]: status } : {}),
+        },
+        failed,
+      );
+    },
+  };
+}
