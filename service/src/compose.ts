@@ -3,7 +3,7 @@ import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Config, SessionKey } from "./config.ts";
 import { createCore } from "./core/create.ts";
-import type { Core } from "./core/index.ts";
+import type { Core, LanguageModel } from "./core/index.ts";
 import { createRounds } from "./core/rounds.ts";
 import type { Storage } from "./core/storage.ts";
 import { openFlags } from "./flags/open.ts";
@@ -53,7 +53,7 @@ export async function compose(
       sessionKey.algorithm === "HS256" ? sessionKey.secret : sessionKey.privateKey,
       {
         flags,
-        languageModel: config.languageModel === null ? null : createOpenAi(config.languageModel),
+        languageModel: openModel(config, telemetry),
         webhooks: { addresses: config.webhooks },
       },
     );
@@ -67,7 +67,7 @@ export async function compose(
       sessionKey,
       startUpkeep() {
         stopUpkeep = startUpkeep(core, storage, config, log);
-        stopWebhooks = startWebhooks(core, config, log);
+        stopWebhooks = startWebhooks(core, config, log, telemetry);
       },
       async close() {
         await Promise.all([stopUpkeep(), stopWebhooks()]);
@@ -80,6 +80,13 @@ export async function compose(
     await storage.close();
     throw error;
   }
+}
+
+function openModel({ languageModel }: Config, telemetry: Telemetry | undefined): LanguageModel | null {
+  if (languageModel === null) return null;
+  const model = createOpenAi({ ...languageModel, moreHeaders: telemetry?.outgoingHeaders });
+  const { baseUrl, model: name } = languageModel;
+  return telemetry?.observeModel(model, { name, baseUrl }) ?? model;
 }
 
 /** What the configuration names: a database, of which the embedded one is started and migrated as well, or a folder. */
@@ -127,13 +134,19 @@ const deliveryCleaningIntervalMs = 60_000;
 const attemptTimeoutMs = 15_000;
 
 /** Sends what webhooks are to be told, until it is stopped. */
-function startWebhooks(core: Core, { webhooks: rules }: Config, log: Logger): () => Promise<void> {
+function startWebhooks(
+  core: Core,
+  { webhooks: rules }: Config,
+  log: Logger,
+  telemetry: Telemetry | undefined,
+): () => Promise<void> {
   if (rules.concurrency === 0) return async () => {};
   const userAgent = `Task-Master-Pro/${readVersion()} (webhooks)`;
   const resolve = createResolver();
+  const send = createSender({ rules, resolve, timeoutMs: attemptTimeoutMs, userAgent });
   return startWorker({
     core,
-    send: createSender({ rules, resolve, timeoutMs: attemptTimeoutMs, userAgent }),
+    send: telemetry?.observeSend(send) ?? send,
     concurrency: rules.concurrency,
     leaseSeconds: 60,
     pollMs: 1000,

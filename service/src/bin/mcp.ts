@@ -23,7 +23,14 @@ export async function serveMcp(): Promise<void> {
     const caller = await callerOf(config, composition);
     composition.startUpkeep();
     const { core } = composition;
-    await serveStdio({ core, log, caller, mode: config.mcp.mode, version });
+    await serveStdio({
+      core,
+      log,
+      caller,
+      mode: config.mcp.mode,
+      version,
+      observe: telemetry?.observeCall,
+    });
   } finally {
     await composition.close();
     await telemetry?.close();

@@ -37,7 +37,7 @@ export async function serve({ welcome }: { welcome: boolean }): Promise<void> {
     const makeFirst = async () => (welcome ? await makeOwner(storage) : undefined);
     // Before it listens, too: whoever finds it ready is shown the token.
     let first = lifecycle.obstacle === null ? await makeFirst() : undefined;
-    const guest = buildMcpEdge({ core, config, log, version });
+    const guest = buildMcpEdge({ core, config, log, version, observe: telemetry?.observeCall });
     const app = await buildApp({
       core,
       config,

@@ -9,6 +9,8 @@ export interface OpenAiOptions {
   timeoutSeconds: number;
   /** The most tokens of an answer. */
   maxTokens: number;
+  /** Headers that are each request's own, such as its trace. */
+  moreHeaders?: (() => Record<string, string>) | undefined;
 }
 
 /** More is no answer to any question of ours, whoever sends it. */
@@ -37,7 +39,13 @@ export function createOpenAi(options: OpenAiOptions): LanguageModel {
     const body = JSON.stringify({ ...bodyOf(question, options.model), [limit]: options.maxTokens });
     try {
       const { signal } = question;
-      const response = await fetch(url, { method: "POST", headers, body, signal, redirect: "error" });
+      const response = await fetch(url, {
+        method: "POST",
+        headers: { ...options.moreHeaders?.(), ...headers },
+        body,
+        signal,
+        redirect: "error",
+      });
       return { status: response.status, headers: response.headers, text: await boundedText(response) };
     } catch (error) {
       throw whileAsking(error, question.signal);

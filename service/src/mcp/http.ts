@@ -6,7 +6,7 @@ import type { Config } from "../config.ts";
 import { AppError, type Caller, type Core, type Follower } from "../core/index.ts";
 import type { Logger } from "../log.ts";
 import type { Extra, Features } from "./features.ts";
-import { buildServer, type ServerOptions } from "./server.ts";
+import { buildServer, type ObserveCall, type ServerOptions } from "./server.ts";
 import { type Session, Sessions } from "./sessions.ts";
 import { pump } from "./stream.ts";
 
@@ -17,6 +17,7 @@ export interface McpOptions {
   version: string;
   /** What is offered beside the product's own: the fixtures that the conformance suite asks for. */
   more?: Partial<Features>;
+  observe?: ObserveCall | undefined;
 }
 
 /** What the HTTP server takes in: routes that anybody may ask, and routes behind its authentication and rate limit. */

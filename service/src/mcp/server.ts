@@ -37,7 +37,19 @@ export interface ServerOptions {
   state: State | null;
   /** What is offered beside the product's own. */
   more?: Partial<Features>;
+  /** Runs each call that does something; told of what is called, and never of the arguments. */
+  observe?: ObserveCall | undefined;
 }
+
+export type ObserveCall = <T extends object>(
+  call: {
+    method: string;
+    target?: { kind: "tool" | "prompt"; name: string };
+    id: string | number;
+    meta: Record<string, unknown> | undefined;
+  },
+  run: () => Promise<T>,
+) => Promise<T>;
 
 const instructions =
   "Tasks of a project are kept in tags (master by default) and wait for each other. To work: claim_next, do what the task " +
@@ -46,7 +58,7 @@ const instructions =
 
 /** The protocol's server for one session, or for one request where there is none. */
 export function buildServer(options: ServerOptions): Server {
-  const { log, state } = options;
+  const { log, state, observe = (_call, run) => run() } = options;
   const features = featuresOf(options);
   const server = new Server(
     { name: "task-master-pro", title: "Task Master Pro", version: options.version },
@@ -73,16 +85,27 @@ export function buildServer(options: ServerOptions): Server {
   server.setRequestHandler(CallToolRequestSchema, ({ params }, extra) => {
     const tool = tools.get(params.name);
     if (tool === undefined) throw new McpError(ErrorCode.InvalidParams, `Unknown tool: ${params.name}`);
-    return tool.call(params.arguments ?? {}, incoming(extra));
+    const call = {
+      method: "tools/call",
+      target: { kind: "tool", name: params.name },
+      ...callOf(extra),
+    } as const;
+    return observe(call, () => tool.call(params.arguments ?? {}, incoming(extra)));
   });
 
   server.setRequestHandler(ListPromptsRequestSchema, () => ({
     prompts: features.prompts.map(({ definition }) => definition),
   }));
   server.setRequestHandler(GetPromptRequestSchema, ({ params }, extra) =>
-    orProtocolError(log, () =>
-      promptNamed(features, params.name).get(params.arguments ?? {}, incoming(extra)),
-    ),
+    orProtocolError(log, () => {
+      const prompt = promptNamed(features, params.name);
+      const call = {
+        method: "prompts/get",
+        target: { kind: "prompt", name: params.name },
+        ...callOf(extra),
+      } as const;
+      return observe(call, () => prompt.get(params.arguments ?? {}, incoming(extra)));
+    }),
   );
 
   // Tasks are too many to be listed; get_tasks finds them.
@@ -93,13 +116,21 @@ export function buildServer(options: ServerOptions): Server {
     resourceTemplates: features.templates.map(({ definition }) => definition),
   }));
   server.setRequestHandler(ReadResourceRequestSchema, ({ params }, extra) =>
-    orProtocolError(log, () => resourceAt(features, params.uri).read(params.uri, incoming(extra))),
+    orProtocolError(log, () => {
+      const resource = resourceAt(features, params.uri);
+      const call = { method: "resources/read", ...callOf(extra) };
+      return observe(call, () => resource.read(params.uri, incoming(extra)));
+    }),
   );
   server.setRequestHandler(CompleteRequestSchema, ({ params }, extra) =>
     orProtocolError(log, () => complete(features, params, incoming(extra))),
   );
   if (state !== null) addSubscriptions(server, options, features, state, incoming);
   return server;
+}
+
+function callOf({ requestId: id, _meta: meta }: Extra) {
+  return { id, meta };
 }
 
 function featuresOf(options: ServerOptions): Features {

@@ -21,11 +21,13 @@ import {
   ATTR_URL_SCHEME,
 } from "@opentelemetry/semantic-conventions";
 import type { TracingConfig } from "../config.ts";
-import type { Core } from "../core/index.ts";
+import type { Core, LanguageModel } from "../core/index.ts";
 import type { Storage } from "../core/storage.ts";
 import type { Logger } from "../log.ts";
 import { createExporter } from "./export.ts";
+import { type ObserveCall, observeCalls } from "./observe-calls.ts";
 import { observeCore } from "./observe-core.ts";
+import { observeModel, observeSend, type SendMessage } from "./observe-outgoing.ts";
 import { type ObserveStatement, observeStatements } from "./observe-statements.ts";
 import { observeStorage } from "./observe-storage.ts";
 import { createQueue } from "./queue.ts";
@@ -57,6 +59,11 @@ export interface Telemetry {
   observeStorage(storage: Storage): Storage;
   observeCore(core: Core): Core;
   observeStatement: ObserveStatement;
+  observeCall: ObserveCall;
+  observeSend(send: SendMessage): SendMessage;
+  observeModel(model: LanguageModel, of: { name: string; baseUrl: string }): LanguageModel;
+  /** With which another server may go on with the present work's trace (W3C Trace Context). */
+  outgoingHeaders(): Record<string, string>;
   /** The trace that the present work belongs to, for its log lines; nothing outside of one. */
   logFields(): Record<string, string>;
   /** Sends what is left, for `flushMs` at the most. */
@@ -113,6 +120,13 @@ export function createTelemetry(
     observeStorage: (storage) => observeStorage(storage, spans),
     observeCore: (core) => observeCore(core, spans),
     observeStatement: observeStatements(spans),
+    observeCall: observeCalls(spans),
+    observeSend: (send) => observeSend(send, spans),
+    observeModel: (model, of) => observeModel(model, of, spans),
+    outgoingHeaders() {
+      const traceparent = spans.traceparent();
+      return traceparent === undefined ? {} : { traceparent };
+    },
     logFields: spans.logFields,
     async close() {
       const limit = setTimeout(() => exporter.abort(), flushMs);

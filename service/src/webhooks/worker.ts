@@ -1,10 +1,10 @@
-import type { Core, OutgoingMessage } from "../core/index.ts";
+import type { Core, Outcome, OutgoingMessage } from "../core/index.ts";
 import type { Logger } from "../log.ts";
-import type { Send } from "./sender.ts";
 
 export interface WorkerOptions {
   core: Pick<Core, "webhooks">;
-  send: Send;
+  /** Makes one attempt; never rejects. */
+  send(message: OutgoingMessage, stop: AbortSignal): Promise<Outcome>;
   /** The most attempts at the same time. */
   concurrency: number;
   /** Longer than an attempt and the writing down of it can take: then it is taken to be lost, and sent again. */

@@ -52,7 +52,7 @@ export async function startTraced(
     sessionKey,
     lifecycle: { draining: false, obstacle: null },
     version: "1.2.3",
-    guest: buildMcpEdge({ core, config, log, version: "1.2.3" }),
+    guest: buildMcpEdge({ core, config, log, version: "1.2.3", observe: telemetry?.observeCall }),
     metrics: metrics.http,
     tracing: telemetry?.http,
   });
