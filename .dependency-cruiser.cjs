@@ -38,7 +38,7 @@ module.exports = {
       from: { path: `${src}(rest|mcp|cli)/` },
       to: {
         path: src,
-        pathNot: [`${src}$1/`, `${src}core/index\\.ts$`, `${src}(config|client-config|log)\\.ts$`],
+        pathNot: [`${src}$1/`, `${src}core/index\\.ts$`, `${src}(config|client-config|defects|log)\\.ts$`],
       },
     },
     {
@@ -46,7 +46,7 @@ module.exports = {
       comment: "What is sent, to whom and how often is core's to decide; here are sockets and timers.",
       severity: "error",
       from: { path: `${src}webhooks/` },
-      to: { path: src, pathNot: [`${src}webhooks/`, `${src}core/index\\.ts$`, `${src}log\\.ts$`] },
+      to: { path: src, pathNot: [`${src}webhooks/`, `${src}core/index\\.ts$`, `${src}(defects|log)\\.ts$`] },
     },
     {
       name: "metrics-see-core-only",
@@ -85,8 +85,29 @@ module.exports = {
     {
       name: "opentelemetry-in-telemetry-only",
       severity: "error",
-      from: { path: src, pathNot: `${src}telemetry/` },
+      from: { path: src, pathNot: `${src}(telemetry|error-reporting)/` },
       to: { path: "^node_modules/@opentelemetry/" },
+    },
+    {
+      name: "sentry-in-error-reporting-only",
+      severity: "error",
+      from: { path: src, pathNot: `${src}error-reporting/` },
+      to: { path: "^node_modules/@sentry/" },
+    },
+    {
+      name: "error-reporting-sees-no-request",
+      comment:
+        "What leaves for another system is made of the program's own words: here is nothing else to make it of.",
+      severity: "error",
+      from: { path: `${src}error-reporting/` },
+      to: { path: src, pathNot: [`${src}error-reporting/`, `${src}(config|defects|log)\\.ts$`] },
+    },
+    {
+      name: "error-reporting-only-on-demand",
+      comment: "A server that tells nobody carries none of the library; a static import would load it.",
+      severity: "error",
+      from: { path: src, pathNot: `${src}error-reporting/` },
+      to: { path: `${src}error-reporting/`, dynamic: false, dependencyTypesNot: ["type-only"] },
     },
     {
       name: "prisma-in-postgres-only",

@@ -3,9 +3,10 @@ import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Config, SessionKey } from "./config.ts";
 import { createCore } from "./core/create.ts";
-import type { Core, LanguageModel } from "./core/index.ts";
+import { AppError, type Core, type LanguageModel } from "./core/index.ts";
 import { createRounds } from "./core/rounds.ts";
 import type { Storage } from "./core/storage.ts";
+import type { TellDefect } from "./defects.ts";
 import { openFlags } from "./flags/open.ts";
 import { createOpenAi } from "./language-model/openai.ts";
 import type { Logger } from "./log.ts";
@@ -28,16 +29,18 @@ export interface Composition {
   close(): Promise<void>;
 }
 
+/** Who is told of what goes on. */
 export interface Observers {
   metrics?: Metrics | undefined;
   telemetry?: Telemetry | undefined;
+  tellDefect?: TellDefect | undefined;
 }
 
 /** The composition root: from the configuration to the use cases, wired by hand, and counted and traced where that is asked for. */
 export async function compose(
   config: Config,
   log: Logger,
-  { metrics, telemetry }: Observers = {},
+  { metrics, telemetry, tellDefect = () => {} }: Observers = {},
 ): Promise<Composition> {
   const { flags, close: closeFlags } = await openFlags(config.flags, log);
   const opened = await openStorage(config, telemetry?.observeStatement).catch(async (error: unknown) => {
@@ -66,8 +69,8 @@ export async function compose(
       storage,
       sessionKey,
       startUpkeep() {
-        stopUpkeep = startUpkeep(core, storage, config, log);
-        stopWebhooks = startWebhooks(core, config, log, telemetry);
+        stopUpkeep = startUpkeep(core, storage, config, { log, tellDefect });
+        stopWebhooks = startWebhooks(core, config, { log, tellDefect, telemetry });
       },
       async close() {
         await Promise.all([stopUpkeep(), stopWebhooks()]);
@@ -133,12 +136,16 @@ const deliveryCleaningIntervalMs = 60_000;
 
 const attemptTimeoutMs = 15_000;
 
+interface Ears {
+  log: Logger;
+  tellDefect: TellDefect;
+}
+
 /** Sends what webhooks are to be told, until it is stopped. */
 function startWebhooks(
   core: Core,
   { webhooks: rules }: Config,
-  log: Logger,
-  telemetry: Telemetry | undefined,
+  { telemetry, ...ears }: Ears & { telemetry: Telemetry | undefined },
 ): () => Promise<void> {
   if (rules.concurrency === 0) return async () => {};
   const userAgent = `Task-Master-Pro/${readVersion()} (webhooks)`;
@@ -151,12 +158,17 @@ function startWebhooks(
     leaseSeconds: 60,
     pollMs: 1000,
     stopMs: 5000,
-    log,
+    ...ears,
   });
 }
 
 /** Work that no request asks for: expired claims are put back, and old idempotency records go. */
-function startUpkeep(core: Core, storage: Storage, config: Config, log: Logger): () => Promise<void> {
+function startUpkeep(
+  core: Core,
+  storage: Storage,
+  config: Config,
+  { log, tellDefect }: Ears,
+): () => Promise<void> {
   const every = (ms: number, what: string, work: () => Promise<number>) => {
     const rounds = createRounds(ms, async () => {
       try {
@@ -165,6 +177,7 @@ function startUpkeep(core: Core, storage: Storage, config: Config, log: Logger):
       } catch (error) {
         // A database that is away is said by readiness; the next round tries again.
         log.warn({ err: error }, `failed: ${what}`);
+        if (!(error instanceof AppError)) tellDefect(error, { part: "upkeep", what });
       }
     });
     rounds.start();

@@ -107,6 +107,12 @@ export interface TracingConfig {
   ratio: number;
 }
 
+/** The Sentry, or what speaks its protocol, that is told of defects. */
+export interface SentryConfig {
+  dsn: string;
+  environment: string;
+}
+
 /** Everything that can be set from outside, read once at the start and never changed. Times are in seconds. */
 export interface Config {
   database:
@@ -150,6 +156,8 @@ export interface Config {
   webhooks: WebhookConfig;
   /** Null when nothing is traced. */
   tracing: TracingConfig | null;
+  /** Null tells nobody. */
+  sentry: SentryConfig | null;
   /** What was given, for describeConfig. */
   given: Readonly<Record<string, string>>;
 }
@@ -490,6 +498,20 @@ const properties = {
     description: "The part of the requests that a sampler with traceidratio takes, from 0 to 1.",
     default: 0.1,
   }),
+  SENTRY_DSN: text({
+    description: "The Sentry project that is told of errors of the server's own and of crashes.",
+    form: "a DSN of Sentry, such as https://KEY@sentry.example.com/1",
+    // As Sentry's own library reads it: what that cannot read it would only complain of, and then tell nobody.
+    pattern: "^https?://\\w+(:\\w+)?@([\\w.-]+|\\[[0-9A-Fa-f:.]+\\])(:\\d{1,5})?(/[\\w.~-]+)*/\\d+$",
+    secret: true,
+    absent: "nobody is told",
+  }),
+  SENTRY_ENVIRONMENT: text({
+    description: "What Sentry calls this installation.",
+    form: "at most 64 characters without spaces and slashes, and not None",
+    pattern: "^(?!None$)[^\\s/]{1,64}$",
+    default: "production",
+  }),
 } satisfies TProperties;
 
 const Environment = Type.Object(
@@ -590,6 +612,10 @@ export function loadConfig(env: Record<string, string | undefined>, options: Loa
     flags,
     webhooks,
     tracing,
+    sentry:
+      values.SENTRY_DSN === undefined
+        ? null
+        : { dsn: values.SENTRY_DSN, environment: settled(values, "SENTRY_ENVIRONMENT") },
     given,
   });
 }

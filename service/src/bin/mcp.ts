@@ -2,8 +2,12 @@ import { randomUUID } from "node:crypto";
 import { type Composition, compose } from "../compose.ts";
 import { type Config, loadConfig } from "../config.ts";
 import { AppError, type Follower } from "../core/index.ts";
+import type { TellDefect } from "../defects.ts";
+import type { Logger } from "../log.ts";
 import { serveStdio } from "../mcp/stdio.ts";
+import type { Telemetry } from "../telemetry/create.ts";
 import { readVersion } from "../version.ts";
+import { withErrorReporting } from "./errors.ts";
 import { actAsOwner } from "./owner.ts";
 import { openTelemetry } from "./telemetry.ts";
 
@@ -15,7 +19,20 @@ export async function serveMcp(): Promise<void> {
   const { log, telemetry } = await openTelemetry(config, version, {
     write: (line) => void process.stderr.write(line),
   });
-  const composition = await compose(config, log, { telemetry });
+  await withErrorReporting(config, { log, version }, (tellDefect) =>
+    run(config, { log, version, telemetry, tellDefect }),
+  );
+}
+
+interface RunOptions {
+  log: Logger;
+  version: string;
+  telemetry: Telemetry | undefined;
+  tellDefect: TellDefect;
+}
+
+async function run(config: Config, { log, version, telemetry, tellDefect }: RunOptions): Promise<void> {
+  const composition = await compose(config, log, { telemetry, tellDefect });
   try {
     const { database, migrations } = await composition.storage.check();
     if (!database.ok) throw new AppError("unavailable", "The database does not answer.");
@@ -30,6 +47,7 @@ export async function serveMcp(): Promise<void> {
       mode: config.mcp.mode,
       version,
       observe: telemetry?.observeCall,
+      tellDefect,
     });
   } finally {
     await composition.close();

@@ -3,26 +3,47 @@ import { compose } from "../compose.ts";
 import { type Config, loadConfig } from "../config.ts";
 import type { OwnerToken } from "../core/access/bootstrap.ts";
 import type { Storage } from "../core/storage.ts";
+import type { TellDefect } from "../defects.ts";
 import type { Logger } from "../log.ts";
 import { buildMcpEdge } from "../mcp/http.ts";
 import type { Metrics } from "../metrics/create.ts";
 import { buildApp } from "../rest/app.ts";
 import type { Lifecycle } from "../rest/plugins/health.ts";
 import { startServer } from "../rest/server.ts";
+import type { Telemetry } from "../telemetry/create.ts";
 import { readVersion } from "../version.ts";
+import { withErrorReporting } from "./errors.ts";
 import { makeOwner } from "./owner.ts";
 import { openTelemetry } from "./telemetry.ts";
+
+interface RunOptions {
+  log: Logger;
+  version: string;
+  telemetry: Telemetry | undefined;
+  tellDefect: TellDefect;
+  welcome: boolean;
+}
 
 /** Runs the server until it is told to stop. */
 export async function serve({ welcome }: { welcome: boolean }): Promise<void> {
   const config = loadConfig(process.env);
-  const started = performance.now();
   const version = readVersion();
   const { log, telemetry } = await openTelemetry(config, version);
+  await withErrorReporting(config, { log, version }, (tellDefect) =>
+    run(config, { log, version, telemetry, tellDefect, welcome }),
+  );
+}
+
+async function run(
+  config: Config,
+  { log, version, telemetry, tellDefect, welcome }: RunOptions,
+): Promise<void> {
+  const started = performance.now();
   const metrics = await openMetrics(config, version);
   const { core, storage, sessionKey, startUpkeep, close } = await compose(config, log, {
     metrics,
     telemetry,
+    tellDefect,
   });
   let closeMetrics = async () => {};
   try {
@@ -37,7 +58,7 @@ export async function serve({ welcome }: { welcome: boolean }): Promise<void> {
     const makeFirst = async () => (welcome ? await makeOwner(storage) : undefined);
     // Before it listens, too: whoever finds it ready is shown the token.
     let first = lifecycle.obstacle === null ? await makeFirst() : undefined;
-    const guest = buildMcpEdge({ core, config, log, version, observe: telemetry?.observeCall });
+    const guest = buildMcpEdge({ core, config, log, version, observe: telemetry?.observeCall, tellDefect });
     const app = await buildApp({
       core,
       config,
@@ -48,6 +69,7 @@ export async function serve({ welcome }: { welcome: boolean }): Promise<void> {
       guest,
       metrics: metrics?.http,
       tracing: telemetry?.http,
+      tellDefect,
     });
     const server = await startServer({ app, config, lifecycle, log });
     if (lifecycle.obstacle !== null) {

@@ -2,9 +2,9 @@ import type { Command } from "commander";
 import { addCompletion } from "../cli/commands/completion.ts";
 import type { Host } from "../cli/host.ts";
 import { ConfigError } from "../config.ts";
-import { AppError } from "../core/index.ts";
 import { addBackup } from "./backup.ts";
 import { showConfig } from "./config.ts";
+import { isExplained } from "./explained.ts";
 import { addMigrate } from "./migrate.ts";
 import type { TokenFlags } from "./token.ts";
 
@@ -67,10 +67,7 @@ came from. Without DATABASE_URL the program runs on a PostgreSQL of its own, in 
 /** Says what one of these commands ended with. Returns its exit code. */
 export function reportServer(error: unknown): number {
   // A fault that the operator can mend is said in a sentence; anything else is a defect and shows where it happened.
-  // The system and PostgreSQL put a code on theirs: a refused connection, a wrong password, a missing database.
-  const coded = error instanceof Error && "code" in error && typeof error.code === "string";
-  const known = error instanceof ConfigError || error instanceof AppError || coded;
-  const text = known
+  const text = isExplained(error)
     ? error.message
     : error instanceof Error
       ? (error.stack ?? error.message)

@@ -1,6 +1,7 @@
 import { type CallToolResult, ErrorCode, McpError } from "@modelcontextprotocol/sdk/types.js";
 import { type TProperties, Type } from "typebox";
 import { AppError, type InputError } from "../core/index.ts";
+import type { TellDefect } from "../defects.ts";
 import type { Logger } from "../log.ts";
 
 /** Does what needs a language model; where there is none, the refusal says what an agent, which is one, does instead. */
@@ -44,9 +45,15 @@ function refused(
   };
 }
 
-/** A defect as the client may see it; what it was is in the log alone. */
-export function defect(error: unknown, log: Logger, what: string): McpError {
+export interface DefectEars {
+  log: Logger;
+  tellDefect?: TellDefect | undefined;
+}
+
+/** A defect as the client may see it; what it was is for the operator alone. */
+export function defect(error: unknown, { log, tellDefect }: DefectEars, what: string): McpError {
   log.error({ err: error, what }, "an MCP request failed");
+  tellDefect?.(error, { part: "mcp", what });
   return new McpError(
     ErrorCode.InternalError,
     "The server failed on this call; its operator finds the cause in the log.",

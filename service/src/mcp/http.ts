@@ -4,16 +4,15 @@ import { isInitializeRequest } from "@modelcontextprotocol/sdk/types.js";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { Config } from "../config.ts";
 import { AppError, type Caller, type Core, type Follower } from "../core/index.ts";
-import type { Logger } from "../log.ts";
+import type { DefectEars } from "./errors.ts";
 import type { Extra, Features } from "./features.ts";
 import { buildServer, type ObserveCall, type ServerOptions } from "./server.ts";
 import { type Session, Sessions } from "./sessions.ts";
 import { pump } from "./stream.ts";
 
-export interface McpOptions {
+export interface McpOptions extends DefectEars {
   core: Core;
   config: Config;
-  log: Logger;
   version: string;
   /** What is offered beside the product's own: the fixtures that the conformance suite asks for. */
   more?: Partial<Features>;

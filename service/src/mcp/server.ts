@@ -15,10 +15,9 @@ import {
   UnsubscribeRequestSchema,
 } from "@modelcontextprotocol/sdk/types.js";
 import { AppError, type Core, type Follower } from "../core/index.ts";
-import type { Logger } from "../log.ts";
 import { bytesOf } from "./budget.ts";
 import { callsOf } from "./calls.ts";
-import { defect } from "./errors.ts";
+import { type DefectEars, defect } from "./errors.ts";
 import type { Completer, Extra, Features, Incoming } from "./features.ts";
 import { promptsOf } from "./prompts.ts";
 import { templatesOf } from "./resources.ts";
@@ -26,10 +25,9 @@ import { maximumWatches, type State } from "./state.ts";
 import type { Mode } from "./tool.ts";
 import { toolFeatures } from "./tools/features.ts";
 
-export interface ServerOptions {
+export interface ServerOptions extends DefectEars {
   core: Core;
   mode: Mode;
-  log: Logger;
   version: string;
   /** Who calls; asked anew for every call, so that a revoked credential counts at once. */
   caller(extra: Extra): Promise<Follower> | Follower;
@@ -58,7 +56,7 @@ const instructions =
 
 /** The protocol's server for one session, or for one request where there is none. */
 export function buildServer(options: ServerOptions): Server {
-  const { log, state, observe = (_call, run) => run() } = options;
+  const { state, observe = (_call, run) => run() } = options;
   const features = featuresOf(options);
   const server = new Server(
     { name: "task-master-pro", title: "Task Master Pro", version: options.version },
@@ -97,7 +95,7 @@ export function buildServer(options: ServerOptions): Server {
     prompts: features.prompts.map(({ definition }) => definition),
   }));
   server.setRequestHandler(GetPromptRequestSchema, ({ params }, extra) =>
-    orProtocolError(log, () => {
+    orProtocolError(options, () => {
       const prompt = promptNamed(features, params.name);
       const call = {
         method: "prompts/get",
@@ -116,14 +114,14 @@ export function buildServer(options: ServerOptions): Server {
     resourceTemplates: features.templates.map(({ definition }) => definition),
   }));
   server.setRequestHandler(ReadResourceRequestSchema, ({ params }, extra) =>
-    orProtocolError(log, () => {
+    orProtocolError(options, () => {
       const resource = resourceAt(features, params.uri);
       const call = { method: "resources/read", ...callOf(extra) };
       return observe(call, () => resource.read(params.uri, incoming(extra)));
     }),
   );
   server.setRequestHandler(CompleteRequestSchema, ({ params }, extra) =>
-    orProtocolError(log, () => complete(features, params, incoming(extra))),
+    orProtocolError(options, () => complete(features, params, incoming(extra))),
   );
   if (state !== null) addSubscriptions(server, options, features, state, incoming);
   return server;
@@ -137,7 +135,7 @@ function featuresOf(options: ServerOptions): Features {
   const { more = {} } = options;
   const calls = callsOf(options);
   return {
-    tools: [...toolFeatures(options.mode, options.log, calls), ...(more.tools ?? [])],
+    tools: [...toolFeatures(options.mode, options, calls), ...(more.tools ?? [])],
     prompts: [...promptsOf(calls), ...(more.prompts ?? [])],
     resources: more.resources ?? [],
     templates: [...templatesOf(calls), ...(more.templates ?? [])],
@@ -202,13 +200,13 @@ function templateOf(features: Features, uriTemplate: string) {
 
 function addSubscriptions(
   server: Server,
-  { log }: ServerOptions,
+  options: ServerOptions,
   features: Features,
   state: State,
   incoming: (extra: Extra) => Incoming,
 ): void {
   server.setRequestHandler(SubscribeRequestSchema, ({ params: { uri } }, extra) =>
-    orProtocolError(log, async () => {
+    orProtocolError(options, async () => {
       const resource = resourceAt(features, uri);
       if (resource.watch === undefined) {
         throw new McpError(ErrorCode.InvalidParams, `The resource ${uri} cannot be subscribed to.`);
@@ -221,7 +219,7 @@ function addSubscriptions(
       }
       const changed = () => {
         server.sendResourceUpdated({ uri }).catch((error: unknown) => {
-          log.warn({ err: error }, "a resource's update could not be told");
+          options.log.warn({ err: error }, "a resource's update could not be told");
         });
       };
       // Its place is taken at once, or many that come together would all find one free.
@@ -261,12 +259,12 @@ function toolPage<T extends { name: string }>(tools: T[], cursor: string | undef
 }
 
 /** Prompts and resources have no form for a refusal, other than the protocol's own error. */
-async function orProtocolError<T>(log: Logger, work: () => Promise<T>): Promise<T> {
+async function orProtocolError<T>(ears: DefectEars, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
     if (error instanceof McpError) throw error;
-    if (!(error instanceof AppError)) throw defect(error, log, "prompt or resource");
+    if (!(error instanceof AppError)) throw defect(error, ears, "prompt or resource");
     const { code, errors, details } = error;
     const number = code === "not_found" ? resourceNotFound : ErrorCode.InvalidParams;
     throw new McpError(number, error.message, { code, errors, details });

@@ -3,6 +3,7 @@ import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from "fastify";
 import type { Config, SessionKey } from "../config.ts";
 import { AppError, type Caller, type Core } from "../core/index.ts";
+import type { TellDefect } from "../defects.ts";
 import type { Logger } from "../log.ts";
 import { type App, type Edge, prefix } from "./http.ts";
 import { addAccessLog } from "./plugins/access-log.ts";
@@ -57,6 +58,7 @@ export interface AppOptions {
   guest?: GuestEdge;
   metrics?: RequestObserver | undefined;
   tracing?: RequestTracer | undefined;
+  tellDefect?: TellDefect | undefined;
   /** Whom every request is by, in an app that never listens: it asks for no credential, has no limits, describes nothing. */
   only?: Caller;
 }
@@ -99,7 +101,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   addTracing(app, options.tracing);
   addMetrics(app, options.metrics);
   addAccessLog(app);
-  addErrors(app);
+  addErrors(app, options.tellDefect);
   addBodies(app);
   // When it is sent and not when it comes in: the connection of a request that is under way at the stop must end, too.
   app.addHook("onSend", async (_request, reply, payload) => {

@@ -4,6 +4,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Config } from "../config.ts";
 import { AppError, type Event, type Following } from "../core/index.ts";
 import type { App } from "./http.ts";
+import { sayDefect } from "./plugins/errors.ts";
 import { callerKey } from "./plugins/limits.ts";
 import { Refusal } from "./problem.ts";
 
@@ -143,7 +144,7 @@ async function run(
     const why = left ? "left" : stalled ? "stalled" : codeOf(error);
     const durationMs = Math.round(reply.elapsedTime);
     request.log.info({ route: request.routeOptions.url, events: count, durationMs, why }, "stream ended");
-    if (why === "internal_error") request.log.error({ err: error }, "stream failed");
+    if (why === "internal_error") sayDefect(error, request, "stream failed");
     // Reset and not closed: the kernel would keep what it holds for a reader, some megabytes, until that one takes it.
     const reset = () => {
       // A call from within the process, as the command line makes, has no connection of its own.

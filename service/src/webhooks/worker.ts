@@ -1,4 +1,5 @@
-import type { Core, Outcome, OutgoingMessage } from "../core/index.ts";
+import { AppError, type Core, type Outcome, type OutgoingMessage } from "../core/index.ts";
+import type { TellDefect } from "../defects.ts";
 import type { Logger } from "../log.ts";
 
 export interface WorkerOptions {
@@ -13,6 +14,7 @@ export interface WorkerOptions {
   /** How long attempts that are under way may still take when the worker is stopped. */
   stopMs: number;
   log: Logger;
+  tellDefect?: TellDefect;
 }
 
 /**
@@ -21,7 +23,7 @@ export interface WorkerOptions {
  * taken is taken again when its lease is over, so a message may come twice, under the same id.
  */
 export function startWorker(options: WorkerOptions): () => Promise<void> {
-  const { core, send, concurrency, leaseSeconds, pollMs, stopMs, log } = options;
+  const { core, send, concurrency, leaseSeconds, pollMs, stopMs, log, tellDefect } = options;
   const cut = new AbortController();
   const running = new Map<Promise<void>, string>();
   let stopped = false;
@@ -37,12 +39,20 @@ export function startWorker(options: WorkerOptions): () => Promise<void> {
   function start(message: OutgoingMessage): void {
     const run: Promise<void> = attempt(message)
       // The lease runs out, and it is sent once more.
-      .catch((error: unknown) => log.warn({ err: error, delivery: message.id }, "webhook attempt not noted"))
+      .catch((error: unknown) => {
+        log.warn({ err: error, delivery: message.id }, "webhook attempt not noted");
+        tell(error, "an attempt noted");
+      })
       .finally(() => {
         running.delete(run);
         wake();
       });
     running.set(run, message.webhookId);
+  }
+
+  /** A database that is away is no defect. */
+  function tell(error: unknown, what: string): void {
+    if (!(error instanceof AppError)) tellDefect?.(error, { part: "webhooks", what });
   }
 
   function underWay() {
@@ -62,6 +72,7 @@ export function startWorker(options: WorkerOptions): () => Promise<void> {
       } catch (error) {
         // Once an outage: it is told by readiness as well.
         if (!failing) log.warn({ err: error }, "failed: webhook deliveries taken");
+        tell(error, "deliveries taken");
         failing = true;
       }
       if (!stopped) await nextTurn();

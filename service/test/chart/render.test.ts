@@ -392,3 +392,27 @@ test("more objects may be texts with templates, and names never outgrow what a C
   for (const { kind, metadata } of manifests)
     expect(metadata.name.length, kind).toBeLessThanOrEqual(kind === "CronJob" ? 52 : 63);
 });
+
+test("Sentry's DSN comes out of its Secret, to the servers alone", () => {
+  const values = {
+    ...everything,
+    ...external,
+    errors: { sentry: { existingSecret: "sentry", environment: "staging" } },
+  };
+  const named = podsOf(render(values)).flatMap(({ name, spec }) =>
+    spec.containers.flatMap(({ env = [] }: Manifest) =>
+      env
+        .filter((one: Manifest) => one.name.startsWith("SENTRY_"))
+        .map((one: Manifest) => ({ pod: name, ...one })),
+    ),
+  );
+  expect(named).toEqual([
+    {
+      pod: "tm-task-master-pro",
+      name: "SENTRY_DSN",
+      valueFrom: { secretKeyRef: { name: "sentry", key: "dsn" } },
+    },
+    { pod: "tm-task-master-pro", name: "SENTRY_ENVIRONMENT", value: "staging" },
+  ]);
+  expect(JSON.stringify(render(external))).not.toContain("SENTRY_");
+});

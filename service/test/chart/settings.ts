@@ -3,7 +3,7 @@ import { describeConfig, loadConfig } from "../../src/config.ts";
 
 /** The chart's own: it sets them from other values, or they are secret and come by extraEnv. One is the command line's alone. */
 const elsewhere =
-  /^(DATABASE_URL|REDIS_URL|HOST|PORT|TASKMASTER_METRICS_PORT|TASKMASTER_DATA_DIRECTORY|TASKMASTER_SERVER|TASKMASTER_BACKUP_.*|OTEL_EXPORTER_.*|OTEL_TRACES_.*|.*_(SECRET|TOKEN|PRIVATE_KEY|API_KEY|PASSWORD|DSN))$/;
+  /^(DATABASE_URL|REDIS_URL|HOST|PORT|TASKMASTER_METRICS_PORT|SENTRY_ENVIRONMENT|TASKMASTER_DATA_DIRECTORY|TASKMASTER_SERVER|TASKMASTER_BACKUP_.*|OTEL_EXPORTER_.*|OTEL_TRACES_.*|.*_(SECRET|TOKEN|PRIVATE_KEY|API_KEY|PASSWORD|DSN))$/;
 
 /** Writes the settings that the program knows into the schema of the chart's values, so that a misspelt one is found early. */
 const file = new URL("../../../charts/task-master-pro/values.schema.json", import.meta.url);

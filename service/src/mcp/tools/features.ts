@@ -1,19 +1,18 @@
 import { type CallToolResult, ErrorCode, McpError } from "@modelcontextprotocol/sdk/types.js";
 import { findUnstorable } from "../../core/index.ts";
-import type { Logger } from "../../log.ts";
 import { clipText, cutToFit } from "../budget.ts";
 import type { Calls } from "../calls.ts";
-import { defect, refusalOf } from "../errors.ts";
+import { type DefectEars, defect, refusalOf } from "../errors.ts";
 import type { ToolFeature } from "../features.ts";
 import type { Mode, Tool } from "../tool.ts";
 import { toolsOf } from "./index.ts";
 
 /** The product's tools of a mode, in the protocol's terms. */
-export function toolFeatures(mode: Mode, log: Logger, calls: Calls): ToolFeature[] {
-  return toolsOf(mode).map((tool) => toFeature(tool, log, calls));
+export function toolFeatures(mode: Mode, ears: DefectEars, calls: Calls): ToolFeature[] {
+  return toolsOf(mode).map((tool) => toFeature(tool, ears, calls));
 }
 
-function toFeature(tool: Tool, log: Logger, calls: Calls): ToolFeature {
+function toFeature(tool: Tool, ears: DefectEars, calls: Calls): ToolFeature {
   const { name, title, description, annotations, inputSchema, outputSchema } = tool;
   return {
     definition: { name, title, description, annotations, inputSchema, outputSchema },
@@ -29,7 +28,7 @@ function toFeature(tool: Tool, log: Logger, calls: Calls): ToolFeature {
       } catch (error) {
         const refused = refusalOf(error);
         if (refused !== undefined) return refused;
-        throw defect(error, log, name);
+        throw defect(error, ears, name);
       }
     },
   };

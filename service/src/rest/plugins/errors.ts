@@ -1,11 +1,13 @@
 import type { Socket } from "node:net";
 import type { FastifyReply, FastifyRequest } from "fastify";
+import type { TellDefect } from "../../defects.ts";
 import type { App } from "../http.ts";
 import { problemType, Refusal, renderProblem } from "../problem.ts";
 
 /** Answers every thrown value, and every address that no route has, as a problem. */
-export function addErrors(app: App): void {
+export function addErrors(app: App, tellDefect: TellDefect = () => {}): void {
   app.decorate("routeTable", []);
+  app.decorate("tellDefect", tellDefect);
   app.addHook("onRoute", ({ method, url }) => {
     for (const one of [method].flat()) app.routeTable.push({ method: one, url });
   });
@@ -30,7 +32,7 @@ export function addErrors(app: App): void {
 export function sendProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const inBody = !["GET", "HEAD", "DELETE"].includes(request.method);
   const { body, headers, defect } = renderProblem(withLimit(error, request), request.id, inBody);
-  if (defect) request.log.error({ err: error, ...subject(request) }, "request failed");
+  if (defect) sayDefect(error, request, "request failed");
   else if (body.status === 503)
     request.log.warn({ err: error, ...subject(request) }, "request could not be served");
   // The header is set by hand because errors may come before the hook that sets it.
@@ -40,6 +42,13 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
     .type(problemType)
     .serializer((payload: unknown) => JSON.stringify(payload))
     .send(body);
+}
+
+/** A defect, in the log with its request, and to whoever else is told. */
+export function sayDefect(error: unknown, request: FastifyRequest, message: string): void {
+  request.log.error({ err: error, ...subject(request) }, message);
+  const { method, routeOptions, id: requestId, server } = request;
+  server.tellDefect(error, { part: "rest", what: routeOptions.url ?? "no route", method, requestId });
 }
 
 /** The framework's error for a body that is too large does not say what would not be. */
@@ -59,6 +68,7 @@ declare module "fastify" {
   interface FastifyInstance {
     /** Every route, in the order of registration. */
     routeTable: { method: string; url: string }[];
+    tellDefect: TellDefect;
   }
 }
 

@@ -75,6 +75,7 @@ export function addHealth(app: App, core: Core, lifecycle: Lifecycle): void {
       return await core.check();
     } catch (error) {
       app.log.error({ err: error }, "the readiness check failed");
+      app.tellDefect(error, { part: "rest", what: "readiness" });
       return {
         database: { ok: false, detail: "the check failed; see the log" },
         migrations: { ok: false, detail: "unknown without the database" },
