@@ -1,4 +1,11 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import {
+  Counter,
+  collectDefaultMetrics,
+  Gauge,
+  Histogram,
+  Registry,
+  type RegistryContentType,
+} from "prom-client";
 import type { Core, EventType } from "../core/index.ts";
 import type { Storage } from "../core/storage.ts";
 import { completeStatuses } from "../core/tasks/status.ts";
@@ -13,12 +20,20 @@ export interface Metrics {
   /** What the HTTP edge tells of its requests. */
   http: {
     began(method: string): void;
-    ended(request: { method: string; route: string; status: string; seconds: number }): void;
+    ended(request: {
+      method: string;
+      route: string;
+      status: string;
+      seconds: number;
+      /** A trace that is kept. */
+      exemplar?: Readonly<Record<string, string>> | undefined;
+    }): void;
   };
-  /** All of it in the text form of Prometheus. Never rejects because of the storage. */
-  text(): Promise<string>;
-  contentType: string;
+  /** All of it. Never rejects because of the storage. Only OpenMetrics has room for exemplars. */
+  text(form: TextForm): Promise<{ text: string; contentType: string }>;
 }
+
+export type TextForm = "prometheus" | "openmetrics";
 
 /** As the semantic conventions advise for http.server.request.duration. */
 const durationBuckets = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10];
@@ -36,9 +51,12 @@ const claimEnds: Partial<Record<EventType, string>> = {
  * caller can choose: series are as many as routes, statuses and types there are, and not as many as requests.
  */
 export function createMetrics({ version }: { version: string }, reading: ReadingOptions = {}): Metrics {
-  const registry = new Registry();
-  const registers = [registry];
-  collectDefaultMetrics({ register: registry });
+  // The library makes exemplars for no other form, and then writes either.
+  const registry = new Registry<RegistryContentType>();
+  registry.setContentType(Registry.OPENMETRICS_CONTENT_TYPE);
+  const registers = [registry as Registry];
+  const write = createWriter(registry);
+  collectDefaultMetrics({ register: registry as Registry });
   new Gauge({
     name: "taskmaster_build_info",
     help: "Always 1; the label says which release runs.",
@@ -55,11 +73,35 @@ export function createMetrics({ version }: { version: string }, reading: Reading
       return observeStorage(storage, counts.transactionEnded);
     },
     observeCore: (core) => observeCore(core, counts),
-    async text() {
+    async text(form) {
       await readings.refresh();
-      return await registry.metrics();
+      return await write(form);
     },
-    contentType: registry.contentType,
+  };
+}
+
+/** Writes a registry in either form, one at a time: the library keeps the form, and a counter's name by it, in the registry itself. */
+function createWriter(registry: Registry<RegistryContentType>): Metrics["text"] {
+  let last: Promise<unknown> = Promise.resolve();
+
+  async function write(form: TextForm) {
+    const contentType =
+      form === "openmetrics" ? Registry.OPENMETRICS_CONTENT_TYPE : Registry.PROMETHEUS_CONTENT_TYPE;
+    const metrics = registry.getMetricsAsArray() as { name: string }[];
+    const names = metrics.map(({ name }) => name);
+    registry.setContentType(contentType);
+    try {
+      return { text: await registry.metrics(), contentType };
+    } finally {
+      // OpenMetrics takes _total off, for good.
+      for (const [i, metric] of metrics.entries()) metric.name = names[i] ?? metric.name;
+    }
+  }
+
+  return (form) => {
+    const written = last.then(() => write(form));
+    last = written.catch(() => {});
+    return written;
   };
 }
 
@@ -69,6 +111,7 @@ function createHttp(registers: Registry[]): Metrics["http"] {
     help: "How long requests took, by their route's template.",
     labelNames: ["http_request_method", "http_route", "http_response_status_code"],
     buckets: durationBuckets,
+    enableExemplars: true,
     registers,
   });
   const active = new Gauge({
@@ -81,12 +124,13 @@ function createHttp(registers: Registry[]): Metrics["http"] {
     began(method) {
       active.inc({ http_request_method: method });
     },
-    ended({ method, route, status, seconds }) {
+    ended({ method, route, status, seconds, exemplar = {} }) {
       active.dec({ http_request_method: method });
-      duration.observe(
-        { http_request_method: method, http_route: route, http_response_status_code: status },
-        seconds,
-      );
+      duration.observe({
+        labels: { http_request_method: method, http_route: route, http_response_status_code: status },
+        value: seconds,
+        exemplarLabels: exemplar,
+      });
     },
   };
 }

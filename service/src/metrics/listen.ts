@@ -2,7 +2,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { AppError } from "../core/index.ts";
 import type { Logger } from "../log.ts";
-import type { Metrics } from "./create.ts";
+import type { Metrics, TextForm } from "./create.ts";
 
 export interface MetricsServer {
   /** Such as http://127.0.0.1:9464/metrics. */
@@ -15,7 +15,7 @@ export interface MetricsServer {
  * a drain or a flood at the product's own port does not blind whoever watches.
  */
 export async function listen(
-  metrics: Pick<Metrics, "text" | "contentType">,
+  metrics: Pick<Metrics, "text">,
   { host, port, log }: { host: string; port: number; log: Logger },
 ): Promise<MetricsServer> {
   const server = createServer((request, response) => {
@@ -28,9 +28,9 @@ export async function listen(
       response.writeHead(405, { allow: "GET, HEAD" }).end();
       return;
     }
-    metrics.text().then(
-      (text) => {
-        response.writeHead(200, { "content-type": metrics.contentType });
+    metrics.text(formOf(request.headers.accept)).then(
+      ({ text, contentType }) => {
+        response.writeHead(200, { "content-type": contentType, vary: "accept" });
         response.end(request.method === "HEAD" ? undefined : text);
       },
       (error: unknown) => {
@@ -54,6 +54,11 @@ export async function listen(
       await closed;
     },
   };
+}
+
+/** The older form, unless OpenMetrics 1 is asked for by its name, as Prometheus does where it keeps exemplars. */
+function formOf(accept = ""): TextForm {
+  return /application\/openmetrics-text\s*;[^,]*version="?1\./.test(accept) ? "openmetrics" : "prometheus";
 }
 
 /** What an operator can mend, in a sentence; anything else as it is. */

@@ -1,9 +1,16 @@
 import type { App } from "../http.ts";
+import type { Exemplar } from "./tracing.ts";
 
 /** Who counts requests. Each that began ends once. */
 export interface RequestObserver {
   began(method: string): void;
-  ended(request: { method: string; route: string; status: string; seconds: number }): void;
+  ended(request: {
+    method: string;
+    route: string;
+    status: string;
+    seconds: number;
+    exemplar: Exemplar | undefined;
+  }): void;
 }
 
 /** Those of RFC 9110 and 5789; the semantic conventions call every other one _OTHER. */
@@ -30,6 +37,7 @@ export function addMetrics(app: App, observer: RequestObserver | undefined): voi
         route: request.routeOptions.url ?? "",
         status: reply.raw.headersSent ? String(reply.raw.statusCode) : "",
         seconds: (performance.now() - started) / 1000,
+        exemplar: request.trace?.exemplar,
       });
     });
   });

@@ -10,10 +10,7 @@ export interface RequestTrace {
 }
 
 /** What a measurement names as an example of it: a trace that is kept. */
-export interface Exemplar {
-  trace_id: string;
-  span_id: string;
-}
+export type Exemplar = Readonly<Record<"trace_id" | "span_id", string>>;
 
 /** Who traces requests. Each that began ends once. */
 export interface RequestTracer {

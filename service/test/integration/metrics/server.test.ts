@@ -285,7 +285,7 @@ test("nothing but /metrics is there, and only to be read", async () => {
   ]);
   const { port } = new URL(server.metrics.address);
   await expect(
-    listen({ text: async () => "", contentType: "" }, { host: "127.0.0.1", port: Number(port), log }),
+    listen(createMetrics({ version: "1" }), { host: "127.0.0.1", port: Number(port), log }),
   ).rejects.toThrow("set TASKMASTER_METRICS_PORT");
 });
 
@@ -353,4 +353,26 @@ test("docs/observability.md has every metric with its type and labels, and no ot
       series,
     ).toEqual(labelsOf.get(family));
   }
+});
+
+test("OpenMetrics is written for who asks for it, and leaves the older form as it was", async () => {
+  const prometheus =
+    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,text/plain;version=0.0.4;q=0.5";
+  const get = async (accept: string) => {
+    const response = await fetch(server.metrics.address, { headers: { accept } });
+    return { type: response.headers.get("content-type"), text: await response.text() };
+  };
+  const before = await server.scrape();
+  const [open, plain, again] = await Promise.all([get(prometheus), get("text/plain"), get(prometheus)]);
+  for (const { type, text } of [open, again]) {
+    expect(type).toBe("application/openmetrics-text; version=1.0.0; charset=utf-8");
+    expect(text).toMatch(/^# TYPE taskmaster_claims_granted counter$/m);
+    expect(text).toMatch(/^taskmaster_claims_granted_total \d+$/m);
+    expect(text).toMatch(/\n# EOF\n$/);
+  }
+  expect(plain.type).toBe("text/plain; version=0.0.4; charset=utf-8");
+  expect(plain.text).toMatch(/^# TYPE taskmaster_claims_granted_total counter$/m);
+  expect([...(await server.scrape()).types]).toEqual([...before.types]);
+  // Nothing is traced here.
+  expect(open.text).not.toContain("trace_id");
 });

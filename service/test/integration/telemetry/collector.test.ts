@@ -153,7 +153,7 @@ async function withTelemetry(
       sampler: options.sampler ?? "always_on",
       ratio: options.ratio ?? 1,
     },
-    { version: "1", log, delayMs: 50, flushMs: 300, maximumWaiting: options.most ?? 4096 },
+    { version: "1", log, delayMs: 50, flushMs: 10_000, maximumWaiting: options.most ?? 4096 },
   );
   const requests = (count: number, traceparent?: string) => {
     for (let i = 0; i < count; i += 1) {

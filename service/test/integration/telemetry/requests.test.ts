@@ -84,7 +84,8 @@ test("a request is one trace: HTTP, then the use case, its transaction, and each
     if (span === root) continue;
     const parent = byId.get(span.parentId);
     if (parent === undefined) throw new Error(`${span.name} has no parent that came`);
-    expect(span.start >= parent.start && span.end <= parent.end).toBe(true);
+    // Starts are told in whole milliseconds, and the ends are counted from them.
+    expect(span.start >= parent.start - 1_000_000n && span.end <= parent.end + 1_000_000n).toBe(true);
   }
 });
 
@@ -212,4 +213,20 @@ test("the collector gets its headers and who it is that sends; nothing that it g
   ]) {
     if (secret !== "") expect(all).not.toContain(secret);
   }
+});
+
+test("the histogram of requests names a trace that is kept as an example, in OpenMetrics alone", async () => {
+  const unkept = newTrace(false);
+  await server.call("GET", `${api}/projects/DEMO/tags`, { headers: unkept.headers });
+  const { traceId, headers } = newTrace();
+  await server.call("GET", `${api}/projects/DEMO`, { headers });
+  const root = await rootOf(traceId);
+  const { text } = await server.metrics.text("openmetrics");
+  const example = new RegExp(
+    `^http_server_request_duration_seconds_bucket\\{.*http_route="/api/v1/projects/:key".*\\} \\d+ # \\{trace_id="${traceId}",span_id="${root.spanId}"\\} [\\d.e-]+ [\\d.]+$`,
+    "m",
+  );
+  expect(text).toMatch(example);
+  expect(text).not.toContain(unkept.traceId);
+  expect((await server.metrics.text("prometheus")).text).not.toContain("trace_id");
 });
