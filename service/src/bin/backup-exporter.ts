@@ -32,8 +32,10 @@ export async function exportBackups(): Promise<void> {
   try {
     const { address, close } = await listen(
       {
-        text: async () => await renderScrape(await reading.current()),
-        contentType: "text/plain; version=0.0.4; charset=utf-8",
+        text: async () => ({
+          text: await renderScrape(await reading.current()),
+          contentType: "text/plain; version=0.0.4; charset=utf-8",
+        }),
       },
       { host: config.host, port: config.metricsPort ?? defaultPort, log },
     );

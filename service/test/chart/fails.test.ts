@@ -42,6 +42,11 @@ const cases: [what: string, values: Values, said: RegExp][] = [
     { ...external, metrics: { port: 3000 } },
     /metrics\.port 3000 is the port that the server itself/,
   ],
+  [
+    "traces sent nowhere",
+    { ...external, tracing: { enabled: true } },
+    /tracing\.enabled needs tracing\.endpoint/,
+  ],
   ["backups nowhere", { ...external, backup: { enabled: true } }, /needs a place for the backups/],
   [
     "backups in two places",

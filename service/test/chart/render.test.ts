@@ -376,6 +376,41 @@ test("the backups' metrics come from the place that they are kept in, by a pod t
   }
 });
 
+test("traces: the collector, what is sampled and its key for the servers alone, and a way through the network policy", () => {
+  const tracing = {
+    enabled: true,
+    endpoint: "http://collector.monitoring:4318",
+    sampler: "traceidratio",
+    ratio: 0.25,
+    existingSecret: "collector",
+  };
+  const manifests = render({ ...external, tracing });
+  const deployment = find(manifests, "Deployment", "tm-task-master-pro");
+  const [{ env }] = deployment.spec.template.spec.containers;
+  expect(env).toEqual(
+    expect.arrayContaining([
+      { name: "OTEL_EXPORTER_OTLP_ENDPOINT", value: tracing.endpoint },
+      { name: "OTEL_TRACES_SAMPLER", value: "traceidratio" },
+      { name: "OTEL_TRACES_SAMPLER_ARG", value: "0.25" },
+      {
+        name: "OTEL_EXPORTER_OTLP_HEADERS",
+        valueFrom: { secretKeyRef: { name: "collector", key: "headers" } },
+      },
+    ]),
+  );
+  const ports = (endpoint: string) =>
+    find(
+      render({ ...external, tracing: { ...tracing, endpoint } }),
+      "NetworkPolicy",
+      "tm-task-master-pro-server",
+    ).spec.egress.flatMap(({ ports }: { ports: { port: number }[] }) => ports.map(({ port }) => port));
+  expect(ports(tracing.endpoint)).toContain(4318);
+  expect(ports("http://collector")).toContain(80);
+  expect(ports("https://collector.example/otlp")).toContain(443);
+  expect(JSON.stringify(render(external))).not.toContain("OTEL_");
+  expect(JSON.stringify(find(manifests, "Job", "tm-task-master-pro-migrate"))).not.toContain("OTEL_");
+});
+
 test("more objects may be texts with templates, and names never outgrow what a CronJob may have", () => {
   const extra = [
     { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "one" } },
