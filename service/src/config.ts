@@ -158,6 +158,8 @@ export interface Config {
   tracing: TracingConfig | null;
   /** Null tells nobody. */
   sentry: SentryConfig | null;
+  /** What of the above no log may hold: the secret settings, and the credentials inside of URLs. */
+  secrets: readonly string[];
   /** What was given, for describeConfig. */
   given: Readonly<Record<string, string>>;
 }
@@ -616,6 +618,7 @@ export function loadConfig(env: Record<string, string | undefined>, options: Loa
       values.SENTRY_DSN === undefined
         ? null
         : { dsn: values.SENTRY_DSN, environment: settled(values, "SENTRY_ENVIRONMENT") },
+    secrets: secretsOf(given),
     given,
   });
 }
@@ -643,6 +646,32 @@ export function describeConfig(config: Config): ConfigRow[] {
       description: schema.description ?? "",
     };
   });
+}
+
+/** Each as it may turn up: a key's lines one by one, a password as the URL has it and as it is meant. */
+function secretsOf(given: Record<string, string>): string[] {
+  const found = variables.flatMap((variable) => {
+    const value = given[variable];
+    if (value === undefined) return [];
+    const schema: TSchema & Partial<Hints> = properties[variable];
+    // A public key of Sentry lets whoever has it write there, and stands where a URL has its user.
+    const [, user = "", password = ""] = /^[a-z]+:\/\/([^/?#@:]*):?([^/?#]*)@/i.exec(value) ?? [];
+    const inQuery = /[?&](?:password|sslpassword)=([^&#]*)/i.exec(value)?.[1] ?? "";
+    const inUrl = [password, inQuery, ...(variable === "SENTRY_DSN" ? [user] : [])];
+    const whole =
+      schema.secret === true ? value.split(/\\n|\n/).filter((line) => !line.startsWith("-----")) : [];
+    return [...whole, ...inUrl, ...inUrl.map(decoded)];
+  });
+  // A shorter one is no secret, and would take every such word out of the log.
+  return [...new Set(found.map((one) => one.trim()))].filter((one) => one.length >= 6);
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 /** With the password of a URL replaced. */

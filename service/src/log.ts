@@ -15,9 +15,12 @@ const secretText = [
 ];
 const hidden = "[hidden]";
 
-/** One JSON object a line. Secrets are hidden by their name at any depth, and by their look inside any text. */
+/**
+ * One JSON object a line. Secrets are hidden by their name at any depth, and inside any text by their look and, where they are
+ * the configuration's, wherever they turn up.
+ */
 export function createLog(
-  config: Pick<Config, "logLevel">,
+  config: Pick<Config, "logLevel"> & Partial<Pick<Config, "secrets">>,
   destination?: DestinationStream,
   /** What each line says beside its own, such as the trace that it belongs to. */
   context?: () => Record<string, string>,
@@ -30,11 +33,6 @@ export function createLog(
     timestamp: stdTimeFunctions.isoTime,
     // Errors are made safe below, before pino's own serializer could see them.
     serializers: { err: (error: unknown) => error },
-    // pino does not run its formatters over what a child logger carries; its redaction does reach that.
-    redact: {
-      paths: ["authorization", "cookie", "token", "accessToken", "secret", "password"],
-      censor: hidden,
-    },
     formatters: {
       level: (label) => ({ level: label }),
       log: scrubEntry,
@@ -49,42 +47,69 @@ export function createLog(
       },
     },
   };
-  return destination === undefined ? pino(options) : pino(options, destination);
+  const log = destination === undefined ? pino(options) : pino(options, destination);
+  // pino does not run its formatters over what a child logger carries, such as a request id that a client chose.
+  const { child } = log;
+  log.child = function (this: Logger, bindings, ...rest) {
+    return child.call(this, scrubEntry(bindings), ...rest);
+  } as Logger["child"];
+  return log;
 }
 
-function scrubEntry(entry: Record<string, unknown>): Record<string, unknown> {
-  return Object.fromEntries(
-    Object.entries(entry).map(([name, value]) => [name, secretName.test(name) ? hidden : scrub(value, 0)]),
-  );
+function createScrubber(secrets: readonly string[]) {
+  const forms = [...new Set(secrets.flatMap(formsOf))].sort((a, b) => b.length - a.length);
+  // One pass over each text, however many there are.
+  const known = forms.map((form) => form.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")).join("|");
+  const patterns = known === "" ? secretText : [new RegExp(known, "g"), ...secretText];
+
+  function scrubText(text: string): string {
+    return patterns.reduce((clean, pattern) => clean.replace(pattern, hidden), text);
+  }
+
+  function scrubEntry(entry: Record<string, unknown>): Record<string, unknown> {
+    return Object.fromEntries(
+      Object.entries(entry).map(([name, value]) => [name, secretName.test(name) ? hidden : scrub(value, 0)]),
+    );
+  }
+
+  function scrub(value: unknown, depth: number): unknown {
+    if (typeof value === "string") return scrubText(value);
+    if (typeof value !== "object" || value === null) return value;
+    if (depth > 8) return "[deeper]";
+    if (value instanceof Error) return scrubError(value, depth);
+    if (value instanceof Date) return value;
+    if (Array.isArray(value)) return value.map((item) => scrub(item, depth + 1));
+    return Object.fromEntries(
+      Object.entries(value).map(([name, member]) => [
+        name,
+        secretName.test(name) ? hidden : scrub(member, depth + 1),
+      ]),
+    );
+  }
+
+  /** Name, message, stack and cause only: libraries hang whole requests, with their headers, on their errors. */
+  function scrubError(error: Error, depth: number): Record<string, unknown> {
+    const code = "code" in error && typeof error.code === "string" ? { code: error.code } : {};
+    return {
+      type: error.name,
+      message: scrubText(error.message),
+      ...code,
+      stack: scrubText(error.stack ?? ""),
+      ...(error.cause === undefined ? {} : { cause: scrub(error.cause, depth + 1) }),
+    };
+  }
+
+  return { scrubText, scrubEntry };
 }
 
-function scrub(value: unknown, depth: number): unknown {
-  if (typeof value === "string") return scrubText(value);
-  if (typeof value !== "object" || value === null) return value;
-  if (depth > 8) return "[deeper]";
-  if (value instanceof Error) return scrubError(value, depth);
-  if (value instanceof Date) return value;
-  if (Array.isArray(value)) return value.map((item) => scrub(item, depth + 1));
-  return Object.fromEntries(
-    Object.entries(value).map(([name, member]) => [
-      name,
-      secretName.test(name) ? hidden : scrub(member, depth + 1),
-    ]),
-  );
-}
-
-/** Name, message, stack and cause only: libraries hang whole requests, with their headers, on their errors. */
-function scrubError(error: Error, depth: number): Record<string, unknown> {
-  const code = "code" in error && typeof error.code === "string" ? { code: error.code } : {};
-  return {
-    type: error.name,
-    message: scrubText(error.message),
-    ...code,
-    stack: scrubText(error.stack ?? ""),
-    ...(error.cause === undefined ? {} : { cause: scrub(error.cause, depth + 1) }),
-  };
-}
-
-function scrubText(text: string): string {
-  return secretText.reduce((clean, pattern) => clean.replace(pattern, hidden), text);
+/** As it is, in an address, and in base64, whose letters go by where in three bytes it begins. */
+function formsOf(secret: string): string[] {
+  const base64 = [0, 1, 2].map((before) => {
+    const bytes = Buffer.concat([Buffer.alloc(before), Buffer.from(secret)]);
+    // The letters at both ends are made of its neighbours as well.
+    const letters = bytes.toString("base64").replace(/=+$/, "");
+    return letters.slice(before === 0 ? 0 : before + 1, bytes.length % 3 === 0 ? undefined : -1);
+  });
+  const url = base64.map((text) => text.replaceAll("+", "-").replaceAll("/", "_"));
+  return [secret, encodeURIComponent(secret), ...base64, ...url];
 }

@@ -13,6 +13,7 @@ import { startServer } from "../rest/server.ts";
 import type { Telemetry } from "../telemetry/create.ts";
 import { readVersion } from "../version.ts";
 import { withErrorReporting } from "./errors.ts";
+import { switchLevelBySignal } from "./log-level.ts";
 import { makeOwner } from "./owner.ts";
 import { openTelemetry } from "./telemetry.ts";
 
@@ -29,9 +30,10 @@ export async function serve({ welcome }: { welcome: boolean }): Promise<void> {
   const config = loadConfig(process.env);
   const version = readVersion();
   const { log, telemetry } = await openTelemetry(config, version);
+  const endSwitch = switchLevelBySignal(log);
   await withErrorReporting(config, { log, version }, (tellDefect) =>
     run(config, { log, version, telemetry, tellDefect, welcome }),
-  );
+  ).finally(endSwitch);
 }
 
 async function run(

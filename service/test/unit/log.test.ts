@@ -34,6 +34,29 @@ it.each([
 it("hides secrets in messages and in what a child logger carries", () => {
   expect(logged((log) => log.info("token tmp_hush12345678"))).not.toContain("hush");
   expect(logged((log) => log.child({ secret: "hush" }).info("x"))).not.toContain("hush");
+  const grandchild = (log: ReturnType<typeof createLog>) =>
+    log.child({ a: 1 }).child({ requestId: "tmp_hush12345678" });
+  expect(logged((log) => grandchild(log).info("x"))).not.toContain("hush");
+});
+
+it("hides what the configuration says is secret, wherever and in whatever form it turns up", () => {
+  const secret = "s3cret+of/the settings?";
+  const log = (entry: object) => {
+    const lines: string[] = [];
+    createLog({ logLevel: "info", secrets: [secret] }, { write: (line) => void lines.push(line) }).info(
+      entry,
+    );
+    return lines.join("");
+  };
+  const base64 = (text: string) => Buffer.from(text).toString("base64");
+  const forms = [
+    secret,
+    encodeURIComponent(secret),
+    ...["", "a", "ab", "abc"].map((more) => base64(more + secret + more)),
+  ];
+  for (const form of forms)
+    expect(log({ note: `before ${form} after`, kept: "x" })).toMatch(/\[hidden\].*"kept":"x"/);
+  expect(log({ note: Buffer.from(`user:${secret}`).toString("base64url") })).toContain("[hidden]");
 });
 
 it("keeps an error's name, message and stack", () => {

@@ -35,6 +35,7 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
   if (defect) sayDefect(error, request, "request failed");
   else if (body.status === 503)
     request.log.warn({ err: error, ...subject(request) }, "request could not be served");
+  else request.log.debug({ err: error, ...subject(request), code: body.code }, "request refused");
   // The header is set by hand because errors may come before the hook that sets it.
   return reply
     .code(body.status)
