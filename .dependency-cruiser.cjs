@@ -38,8 +38,20 @@ module.exports = {
       from: { path: `${src}(rest|mcp|cli)/` },
       to: {
         path: src,
-        pathNot: [`${src}$1/`, `${src}core/index\\.ts$`, `${src}(config|client-config|defects|log)\\.ts$`],
+        pathNot: [
+          `${src}$1/`,
+          `${src}core/index\\.ts$`,
+          `${src}(config|client-config|defects|log)\\.ts$`,
+          `${src}smoke/`,
+        ],
       },
+    },
+    {
+      name: "smoke-sees-a-server-only",
+      comment: "It is a user's journey, over the network, and so sees nothing of the program.",
+      severity: "error",
+      from: { path: `${src}smoke/` },
+      to: { path: src, pathNot: `${src}smoke/` },
     },
     {
       name: "sending-sees-core's-index-only",

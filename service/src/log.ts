@@ -25,6 +25,7 @@ export function createLog(
   /** What each line says beside its own, such as the trace that it belongs to. */
   context?: () => Record<string, string>,
 ): Logger {
+  const { scrubText, scrubEntry } = createScrubber(config.secrets ?? []);
   const options: LoggerOptions = {
     level: config.logLevel,
     // Process id and host name are the platform's business; it adds them where they mean something.

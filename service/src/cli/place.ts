@@ -56,6 +56,35 @@ export async function connect(host: Host, options: PlaceOptions): Promise<Connec
   );
 }
 
+/** A server and the token for it, for what no folder can do: the one that is given, a profile's, or the environment's. */
+export async function findServer(
+  host: Host,
+  { server, profile }: Pick<PlaceOptions, "server" | "profile">,
+): Promise<{ server: string; token: string }> {
+  const { config } = host;
+  if (server !== undefined && profile !== undefined)
+    throw problem("usage", "Give the server's address or --profile, not both.");
+  const profiles = await readProfiles(config.directory);
+  const named = server ?? (profile === undefined ? config.server : null);
+  if (named !== null) {
+    const address = readServer(named);
+    const known = Object.values(profiles.profiles).find((one) => one.server === address);
+    const token = config.token ?? known?.token;
+    if (token === undefined) throw noToken(address);
+    return { server: address, token };
+  }
+  const chosen = profile ?? profiles.current;
+  if (chosen === null)
+    throw problem(
+      "usage",
+      "Say which server: its address, --profile, or TASKMASTER_SERVER with TASKMASTER_TOKEN.",
+    );
+  return getProfile(profiles, chosen);
+}
+
+const noToken = (server: string) =>
+  problem("unauthenticated", `There is no token for ${server}: set TASKMASTER_TOKEN, or log in there.`);
+
 async function openServer(host: Host, server: string): Promise<Connection> {
   const { token } = host.config;
   if (token !== null) return { client: over(server, token), defaults: {}, profile: null };
@@ -63,7 +92,7 @@ async function openServer(host: Host, server: string): Promise<Connection> {
   const { profiles } = await readProfiles(host.config.directory);
   const known = Object.entries(profiles).find(([, profile]) => profile.server === server);
   if (known !== undefined) return openProfile(...known);
-  throw problem("unauthenticated", `There is no token for ${server}: set TASKMASTER_TOKEN, or log in there.`);
+  throw noToken(server);
 }
 
 function openProfile(name: string, { server, token, project, tag }: Profile): Connection {

@@ -13,6 +13,7 @@ import { addAnalyzeComplexity, addExpand, addParsePrd } from "./commands/plan.ts
 import { addProjects } from "./commands/projects.ts";
 import { addSetStatus } from "./commands/set-status.ts";
 import { addShow } from "./commands/show.ts";
+import { addSmoke } from "./commands/smoke.ts";
 import { addTags } from "./commands/tags.ts";
 import { addRemove, addUpdate } from "./commands/update.ts";
 import { addWatch } from "./commands/watch.ts";
@@ -81,5 +82,7 @@ export function buildProgram(host: Host, version: string): Command {
   addExport(program, host);
   program.commandsGroup("Profiles:");
   addLogin(program, host);
+  program.commandsGroup("Watching a server:");
+  addSmoke(program, host);
   return program;
 }

@@ -8,8 +8,13 @@ export interface JourneyStep {
   detail: string;
 }
 
+/** Why a journey ended before its end: no answer or none now, called off, a token that may not, or a server that is wrong. */
+export type JourneyFailure = "unavailable" | "called off" | "forbidden" | "wrong";
+
 export interface JourneyReport {
   ok: boolean;
+  /** Of the step that failed; null when none did. */
+  failure: JourneyFailure | null;
   /** In order, up to the first that failed; then the removal of what it left, if there was any. */
   steps: JourneyStep[];
   ms: number;
@@ -35,7 +40,14 @@ const scopes = ["read", "write", "claim", "admin"];
 const story = ["project.created", "task.created", "task.created", "dependency.added", "claim.created"];
 
 /** A step's failure that is told in a sentence; anything else is a defect of this program. */
-class StepFailure extends Error {}
+class StepFailure extends Error {
+  readonly kind: JourneyFailure;
+
+  constructor(message: string, kind: JourneyFailure = "wrong") {
+    super(message);
+    this.kind = kind;
+  }
+}
 
 /**
  * What a user does, over REST against a running server, in a project of its own that is gone afterwards, also when a
@@ -49,11 +61,15 @@ export async function runJourney(
 ): Promise<JourneyReport> {
   const started = performance.now();
   const steps: JourneyStep[] = [];
+  let failure: JourneyFailure | null = null;
   const run = async (name: string, work: () => Promise<string>): Promise<boolean> => {
     const begun = performance.now();
     const said = await work().then(
       (detail) => ({ ok: true, detail }),
-      (error: unknown) => ({ ok: false, detail: describe(error) }),
+      (error: unknown) => {
+        failure ??= error instanceof StepFailure ? error.kind : "wrong";
+        return { ok: false, detail: describe(error) };
+      },
     );
     steps.push({ name, ok: said.ok, ms: since(begun), detail: said.detail });
     return said.ok;
@@ -70,7 +86,7 @@ export async function runJourney(
     // Under no signal: it is called off so that nothing goes on, and a project that stays would.
     await run("remove what was left", async () => await removeLeft(key, createSender(url, token)));
   }
-  return { ok, steps, ms: since(started) };
+  return { ok, failure: ok ? null : failure, steps, ms: since(started) };
 }
 
 interface ScratchProject {
@@ -118,8 +134,11 @@ function journey(key: string, project: ScratchProject, send: Send): Step[] {
         const missing = scopes.filter((scope) => !Array.isArray(held) || !held.includes(scope));
         // Known before anything is made: a member could make the project and then not take it away.
         if (role !== "admin" && role !== "owner")
-          throw wrong(answer, `the token's role is ${role}, and only an admin or owner may delete a project`);
-        if (missing.length > 0) throw wrong(answer, `the token lacks the scopes ${missing.join(", ")}`);
+          throw refused(
+            answer,
+            `the token's role is ${role}, and only an admin or owner may delete a project`,
+          );
+        if (missing.length > 0) throw refused(answer, `the token lacks the scopes ${missing.join(", ")}`);
         return `${show(at(answer.body, "actor", "name"))}, ${role}`;
       },
     ],
@@ -272,9 +291,12 @@ function createSender(url: string, token: string, signal?: AbortSignal): Send {
       return { request, status: response.status, body: parse(await response.text()) };
     } catch (error) {
       if (timeout.aborted && signal?.aborted !== true)
-        throw new StepFailure(`${request} was not answered within ${requestTimeoutMs / 1000} s.`);
-      if (signal?.aborted === true) throw new StepFailure(`${request} was called off.`);
-      throw new StepFailure(`${request} got no answer: ${reason(error)}.`);
+        throw new StepFailure(
+          `${request} was not answered within ${requestTimeoutMs / 1000} s.`,
+          "unavailable",
+        );
+      if (signal?.aborted === true) throw new StepFailure(`${request} was called off.`, "called off");
+      throw new StepFailure(`${request} got no answer: ${reason(error)}.`, "unavailable");
     }
   };
 }
@@ -293,11 +315,24 @@ function expectStatus(answer: Answer, status: number): void {
   const id = at(answer.body, "requestId");
   const said = typeof problem === "string" ? problem : `the body is ${excerpt(answer.body)}`;
   const trace = typeof id === "string" ? ` (request id ${id})` : "";
-  throw new StepFailure(`${answer.request} answered ${answer.status}, not ${status}: ${said}${trace}`);
+  throw new StepFailure(
+    `${answer.request} answered ${answer.status}, not ${status}: ${said}${trace}`,
+    failureOf(answer.status),
+  );
+}
+
+/** A gateway in front of a server that is away says 502 or 504. */
+function failureOf(status: number): JourneyFailure {
+  if (status === 401 || status === 403) return "forbidden";
+  return [429, 502, 503, 504].includes(status) ? "unavailable" : "wrong";
 }
 
 function wrong(answer: Answer, what: string): StepFailure {
   return new StepFailure(`${answer.request} answered ${answer.status}, but ${what}.`);
+}
+
+function refused(answer: Answer, what: string): StepFailure {
+  return new StepFailure(`${answer.request} answered ${answer.status}, but ${what}.`, "forbidden");
 }
 
 function text(answer: Answer, member: string): string {

@@ -451,3 +451,16 @@ test("Sentry's DSN comes out of its Secret, to the servers alone", () => {
   ]);
   expect(JSON.stringify(render(external))).not.toContain("SENTRY_");
 });
+
+test("helm test works in a project where it is given a token, and reaches neither the database nor its secrets", () => {
+  const without = find(render(external), "Pod", "tm-task-master-pro-test");
+  expect(without.spec.containers.map(({ name }: Manifest) => name)).toEqual(["test"]);
+  const given = render({ ...external, tests: { existingSecret: "smoke" } });
+  const { containers } = find(given, "Pod", "tm-task-master-pro-test").spec;
+  expect(containers[1]).toMatchObject({
+    name: "smoke",
+    args: ["smoke", "http://tm-task-master-pro:80", "--timeout", "30s"],
+    env: [{ name: "TASKMASTER_TOKEN", valueFrom: { secretKeyRef: { name: "smoke", key: "token" } } }],
+  });
+  expect(JSON.stringify(containers)).not.toContain("DATABASE_URL");
+});

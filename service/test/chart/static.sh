@@ -44,7 +44,7 @@ say "README of the chart"
 everything=(--set backup.enabled=true --set backup.s3.bucket=b --set "ingress.enabled=true,ingress.hosts={a.example}"
   --set "httpRoute.enabled=true,httpRoute.parentRefs[0].name=gateway" --set autoscaling.enabled=true
   --set "metrics.serviceMonitor.enabled=true,networkPolicy.metricsFrom[0].podSelector.matchLabels.a=b"
-  --set autoscaling.requestsPerSecond.enabled=true --set redis.existingSecret=r --set session.existingSecret=s --set errors.sentry.existingSecret=e)
+  --set autoscaling.requestsPerSecond.enabled=true --set redis.existingSecret=r --set session.existingSecret=s --set errors.sentry.existingSecret=e --set tests.existingSecret=t)
 n=0
 render() {
   n=$((n + 1))

@@ -20,6 +20,7 @@ it.each([
   ["by name", { headers: { Authorization: "hush", cookie: "hush", "set-cookie": ["hush"] } }],
   ["by name at any depth", { a: [{ b: { accessToken: "hush", clientSecret: "hush", password: "hush" } }] }],
   ["inside text", { url: "postgres://user:hush@db/x", note: "tmp_hush12345678 eyJhush.eyJhush.hush" }],
+  ["inside an encoded address", { url: "/x?t=%22tmp_hush12345678&s=%20whsec_hush12345678" }],
   [
     "inside errors and their causes",
     { err: new Error("redis://:hush@x", { cause: new Error("tmp_hush12345678") }) },

@@ -19,6 +19,11 @@ beforeAll(async () => {
   // A defect as they come: deep below, with a client's words in its message.
   await sql(`CREATE FUNCTION break_task() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN RAISE EXCEPTION 'cannot keep % of %', NEW.title, '${mail}'; END $$`);
+  await sql(`CREATE FUNCTION break_project() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN RAISE EXCEPTION 'no'; END $$`);
+  await sql(
+    "CREATE TRIGGER break_project BEFORE INSERT ON projects FOR EACH ROW EXECUTE FUNCTION break_project()",
+  );
   await sql("CREATE TRIGGER break_task BEFORE INSERT ON tasks FOR EACH ROW EXECUTE FUNCTION break_task()");
 });
 afterEach(async () => {
@@ -171,6 +176,9 @@ test.each([
   await sentry.until(() => true);
   // A hundred of a kind are one.
   expect(sentry.events()).toHaveLength(1);
+  // Another kind, so that one is under way when it is to stop.
+  const other = { method: "POST", body: JSON.stringify({ key: "OTHER", name: "Other" }) };
+  expect((await program.call("/projects", other)).status).toBe(500);
   program.child.kill("SIGTERM");
   const stop = await ms(() => program.ended);
   expect((await program.ended).code).toBe(0);
