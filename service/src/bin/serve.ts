@@ -60,7 +60,15 @@ async function run(
     const makeFirst = async () => (welcome ? await makeOwner(storage) : undefined);
     // Before it listens, too: whoever finds it ready is shown the token.
     let first = lifecycle.obstacle === null ? await makeFirst() : undefined;
-    const guest = buildMcpEdge({ core, config, log, version, observe: telemetry?.observeCall, tellDefect });
+    const guest = buildMcpEdge({
+      core,
+      config,
+      log,
+      version,
+      observe: telemetry?.observeCall,
+      tellDefect,
+      streamMetrics: metrics?.streams,
+    });
     const app = await buildApp({
       core,
       config,
@@ -72,6 +80,7 @@ async function run(
       metrics: metrics?.http,
       tracing: telemetry?.http,
       tellDefect,
+      streamMetrics: metrics?.streams,
     });
     const server = await startServer({ app, config, lifecycle, log });
     if (lifecycle.obstacle !== null) {

@@ -17,6 +17,8 @@ export interface McpOptions extends DefectEars {
   /** What is offered beside the product's own: the fixtures that the conformance suite asks for. */
   more?: Partial<Features>;
   observe?: ObserveCall | undefined;
+  /** Who counts the streams by which the server speaks; what is returned is called once, when the stream is closed. */
+  streamMetrics?: { opened(kind: "mcp"): () => void } | undefined;
 }
 
 /** What the HTTP server takes in: routes that anybody may ask, and routes behind its authentication and rate limit. */
@@ -86,7 +88,7 @@ export function buildMcpEdge(options: McpOptions): HttpEdge {
         if (session === "unknown") return sendUnknown(reply);
         return session === undefined
           ? answer(request, reply, serverOptions)
-          : converse(request, reply, session);
+          : converse(request, reply, session, options);
       });
       for (const method of ["GET", "DELETE"] as const) {
         app.route({
@@ -100,7 +102,7 @@ export function buildMcpEdge(options: McpOptions): HttpEdge {
             if (typeof id !== "string")
               return reply.code(405).header("allow", "POST").send(protocolError(-32000, "Use POST here."));
             const session = sessions.find(id, callerOf(request));
-            return session === undefined ? sendUnknown(reply) : converse(request, reply, session);
+            return session === undefined ? sendUnknown(reply) : converse(request, reply, session, options);
           },
         });
       }
@@ -137,6 +139,7 @@ async function converse(
   request: FastifyRequest,
   reply: FastifyReply,
   session: Session,
+  { streamMetrics }: Pick<McpOptions, "streamMetrics">,
 ): Promise<FastifyReply> {
   const resumed = request.headers["last-event-id"];
   if (request.method === "GET") {
@@ -164,7 +167,9 @@ async function converse(
     reply.hijack();
     const headers = Object.fromEntries(response.headers);
     reply.raw.writeHead(response.status, { ...reply.getHeaders(), ...headers } as Record<string, string>);
-    await pump(response.body, reply.raw);
+    // The one that stays open; the answer to a call is one, too, and is a request like any other.
+    const closed = request.method === "GET" ? streamMetrics?.opened("mcp") : undefined;
+    await pump(response.body, reply.raw).finally(closed);
     return reply;
   } finally {
     session.open--;

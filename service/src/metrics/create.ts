@@ -31,12 +31,25 @@ export interface Metrics {
   };
   /** All of it. Never rejects because of the storage. Only OpenMetrics has room for exemplars. */
   text(form: TextForm): Promise<{ text: string; contentType: string }>;
+  /** What the edges tell of their open streams, and of the events in them. */
+  streams: {
+    /** Returns what is to be called once, when the stream is closed. */
+    opened(kind: (typeof streamKinds)[number]): () => void;
+    delivered(seconds: number): void;
+  };
 }
 
 export type TextForm = "prometheus" | "openmetrics";
 
 /** As the semantic conventions advise for http.server.request.duration. */
 const durationBuckets = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10];
+/** And what the service level is about: a share under 300 ms can be had from no other bound than that. */
+const requestBuckets = [...durationBuckets, 0.3].sort((a, b) => a - b);
+/** Their service level is a second; an event whose notification was lost is late by the five of the look for it. */
+const deliveryBuckets = [0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+
+/** Event streams of the API, and the streams by which the MCP server speaks to its sessions. */
+const streamKinds = ["events", "mcp"] as const;
 
 /** By which a claim ends, and so the event that tells of it. */
 const claimEnds: Partial<Record<EventType, string>> = {
@@ -68,6 +81,7 @@ export function createMetrics({ version }: { version: string }, reading: Reading
   const readings = createReadings(registers, reading);
   return {
     http: edge,
+    streams: createStreams(registers),
     observeStorage(storage) {
       readings.follow(storage);
       return observeStorage(storage, counts.transactionEnded);
@@ -110,7 +124,7 @@ function createHttp(registers: Registry[]): Metrics["http"] {
     name: "http_server_request_duration_seconds",
     help: "How long requests took, by their route's template.",
     labelNames: ["http_request_method", "http_route", "http_response_status_code"],
-    buckets: durationBuckets,
+    buckets: requestBuckets,
     enableExemplars: true,
     registers,
   });
@@ -131,6 +145,31 @@ function createHttp(registers: Registry[]): Metrics["http"] {
         value: seconds,
         exemplarLabels: exemplar,
       });
+    },
+  };
+}
+
+function createStreams(registers: Registry[]): Metrics["streams"] {
+  const open = new Gauge({
+    name: "taskmaster_event_streams",
+    help: "Streams that are open.",
+    labelNames: ["kind"],
+    registers,
+  });
+  for (const kind of streamKinds) open.set({ kind }, 0);
+  const delivery = new Histogram({
+    name: "taskmaster_event_delivery_seconds",
+    help: "From the making of an event until it was written to an open event stream.",
+    buckets: deliveryBuckets,
+    registers,
+  });
+  return {
+    opened(kind) {
+      open.inc({ kind });
+      return () => open.dec({ kind });
+    },
+    delivered(seconds) {
+      delivery.observe(seconds);
     },
   };
 }

@@ -37,7 +37,7 @@ import { taskRoutes } from "./routes/tasks.ts";
 import { tokenRoutes } from "./routes/tokens.ts";
 import { webhookRoutes } from "./routes/webhooks.ts";
 import { buildSerializerCompiler } from "./serialization.ts";
-import { addStreams } from "./streams.ts";
+import { addStreams, type StreamObserver } from "./streams.ts";
 import { buildValidatorCompiler, openRecords } from "./validation.ts";
 
 /** Another edge on the same server: behind the same credentials and limits, but with addresses of its own. */
@@ -59,6 +59,7 @@ export interface AppOptions {
   metrics?: RequestObserver | undefined;
   tracing?: RequestTracer | undefined;
   tellDefect?: TellDefect | undefined;
+  streamMetrics?: StreamObserver | undefined;
   /** Whom every request is by, in an app that never listens: it asks for no credential, has no limits, describes nothing. */
   only?: Caller;
 }
@@ -159,7 +160,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
       await api.register(receiverRoutes, edge);
       await api.register(importExportRoutes, { ...edge, limitBytes: config.importLimitBytes });
       await api.register(eventRoutes, edge);
-      await api.register(streamRoutes, { ...edge, streams: addStreams(app, config) });
+      await api.register(streamRoutes, { ...edge, streams: addStreams(app, config, options.streamMetrics) });
       await api.register(flagRoutes, edge);
       await api.register(webhookRoutes, edge);
       await api.register(deliveryRoutes, edge);

@@ -19,6 +19,14 @@ export interface Streams {
   send(request: FastifyRequest, reply: FastifyReply, stream: Stream): void;
 }
 
+/** Who counts streams, and how soon events are in them. */
+export interface StreamObserver {
+  /** Returns what is to be called once, when it is closed. */
+  opened(kind: "events"): () => void;
+  /** An event was written to a stream, so many seconds after it was made. */
+  delivered(seconds: number): void;
+}
+
 export interface Stream {
   following: Following;
   /** Whether the reader named the place that it begins behind. */
@@ -33,7 +41,7 @@ class Stalled extends Error {}
 const farewellMs = 1_000;
 const retrySeconds = "5";
 
-export function addStreams(app: App, config: Config): Streams {
+export function addStreams(app: App, config: Config, observer?: StreamObserver): Streams {
   const { heartbeatSeconds, max, maxPerToken } = config.streams;
   const times = { heartbeatMs: heartbeatSeconds * 1000, patienceMs: config.requestTimeoutSeconds * 1000 };
   const open = new Set<AbortController>();
@@ -74,7 +82,7 @@ export function addStreams(app: App, config: Config): Streams {
     send(request, reply, stream) {
       if (stopping) stop(stream.controller);
       reply.hijack();
-      void run(request, reply, stream, times);
+      void run(request, reply, stream, times, observer);
     },
   };
 }
@@ -84,8 +92,12 @@ async function run(
   reply: FastifyReply,
   { following, placed, controller }: Stream,
   { heartbeatMs, patienceMs }: { heartbeatMs: number; patienceMs: number },
+  observer: StreamObserver | undefined,
 ): Promise<void> {
   const { signal } = controller;
+  const closed = observer?.opened("events");
+  // What was made before is replayed, or has waited for its reader: it tells nothing of how soon events come.
+  let liveSince = Date.now();
   const out = reply.raw;
   let count = 0;
   let full = false;
@@ -115,6 +127,11 @@ async function run(
     for (const event of events) {
       if (full) break;
       write(frameOf(event));
+      if (observer !== undefined) {
+        const made = Date.parse(event.createdAt);
+        // The database's clock made it, and may be ahead.
+        if (made >= liveSince) observer.delivered(Math.max(0, Date.now() - made) / 1000);
+      }
       written = event.sequence;
       count += 1;
     }
@@ -135,7 +152,10 @@ async function run(
     out.writeHead(200, { ...(reply.getHeaders() as OutgoingHttpHeaders), ...streamHeaders });
     write(greeting(following, placed));
     for (let place = following.from; ; ) {
-      if (full) await drain();
+      if (full) {
+        await drain();
+        liveSince = Date.now();
+      }
       place = writePage(await following.next(place), place);
     }
   } catch (error) {
@@ -157,6 +177,7 @@ async function run(
   } finally {
     clearInterval(heartbeat);
     controller.abort();
+    closed?.();
   }
 }
 
