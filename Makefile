@@ -4,7 +4,7 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
 .PHONY: help run dev token test lint format build peer schemathesis redis conformance check-migrations backup-suite \
-  bench-migrate bench-backup bench-lost-updates bench-streams bench-file image image-suite chart chart-docs chart-settings e2e clean
+  bench-migrate bench-backup bench-lost-updates bench-streams bench-file bench-observability image image-suite chart chart-docs chart-settings e2e clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ bench-streams: dist/.built ## Two thousand open event streams of one server: how
 
 bench-file: node_modules/.installed ## Single changes of a tasks.json as large as the largest known one
 	@node loadtest/file-change.ts
+
+bench-observability: dist/.built ## What metrics, traces and logs cost together: throughput with all against none
+	@node loadtest/observability.ts
 
 image: ## Build the container image task-master-pro:VERSION; IMAGE names it otherwise (needs a Docker engine)
 	@DOCKER_BUILDKIT=1 docker build -t "$${IMAGE:-task-master-pro:$$(sed -n 's/^  "version": "\(.*\)",/\1/p' package.json)}" \
