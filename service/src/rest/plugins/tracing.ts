@@ -61,11 +61,7 @@ export function addTracing(app: App, tracer: RequestTracer | undefined): void {
     });
     trace.run(done);
   });
-  // The body's end, and the answer's, are told by the socket, which belongs to no request.
-  app.addHook("preValidation", (request, _reply, done) => {
-    if (request.trace === null) done();
-    else request.trace.run(done);
-  });
+  // The answer's end is told by the socket, which belongs to no request.
   app.addHook("onResponse", (request, _reply, done) => {
     if (request.trace === null) done();
     else request.trace.run(done);

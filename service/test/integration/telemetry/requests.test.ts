@@ -1,4 +1,7 @@
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { type IncomingMessage, request as send } from "node:http";
+import { connect } from "node:net";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Collector, openCollector, type ReceivedSpan } from "../../support/collector.ts";
 import { createTestDatabase, type TestDatabase } from "../../support/database.ts";
@@ -131,6 +134,23 @@ test("requests at the same time stay apart", async () => {
   }
 });
 
+test("a body that comes later than its request belongs to the same trace", async () => {
+  const { traceId, headers } = newTrace();
+  const sending = send(`${server.url}${api}/projects/DEMO/tags/work/tasks`, {
+    method: "POST",
+    headers: { ...headers, authorization: `Bearer ${server.token}`, "content-type": "application/json" },
+  });
+  sending.write('{"title":');
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  sending.end('"late"}');
+  const [response] = (await once(sending, "response")) as [IncomingMessage];
+  response.resume();
+  expect(response.statusCode).toBe(201);
+  const root = await rootOf(traceId);
+  const spans = collector.spans.filter((span) => span.traceId === traceId);
+  expect(childrenOf(spans, root).map(({ name }) => name)).toEqual(["access.fromAccessToken", "tasks.create"]);
+});
+
 test("a refusal names its code and is no failure; an address that no route has is told of without itself", async () => {
   const refused = newTrace();
   expect((await server.call("GET", `${api}/projects/NONE`, { headers: refused.headers })).status).toBe(404);
@@ -188,6 +208,29 @@ test("log lines of a request name its trace and span", async () => {
   expect(server.lines.filter(({ msg, trace_id }) => msg === "request" && trace_id === undefined)).toSatisfy(
     (lines: { route: string }[]) => lines.every(({ route }) => /^\/(live|ready|startup)z$/.test(route)),
   );
+});
+
+test("so do those of requests that were sent at once, of which one is answered behind the other", async () => {
+  const traces = [newTrace(), newTrace()];
+  const paths = [`${api}/projects/DEMO/tags/work/next`, `${api}/projects/DEMO`];
+  const { hostname, port } = new URL(server.url);
+  const socket = connect(Number(port), hostname);
+  socket.write(
+    traces
+      .map(
+        ({ headers }, i) =>
+          `GET ${paths[i]} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${server.token}\r\ntraceparent: ${headers.traceparent}\r\n` +
+          `${i === 1 ? "connection: close\r\n" : ""}\r\n`,
+      )
+      .join(""),
+  );
+  socket.resume();
+  await once(socket, "close");
+  for (const [i, { traceId }] of traces.entries()) {
+    await expect
+      .poll(() => server.lines.filter(({ trace_id }) => trace_id === traceId).map(({ route }) => route))
+      .toEqual([["/api/v1/projects/:key/tags/:tag/next", "/api/v1/projects/:key"][i]]);
+  }
 });
 
 test("the collector gets its headers and who it is that sends; nothing that it gets is secret or written by people", async () => {
