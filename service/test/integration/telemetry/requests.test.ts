@@ -199,6 +199,34 @@ test("health is not traced, nor is work that no request asks for", async () => {
   expect(collector.spans.slice(before).filter((span) => span.traceId !== traceId)).toEqual([]);
 });
 
+test("a stream is one span; what it reads while it is open belongs to no trace", async () => {
+  const { traceId, headers } = newTrace();
+  const opening = send(`${server.url}${api}/projects/DEMO/events/stream`, {
+    agent: false,
+    headers: { ...headers, authorization: `Bearer ${server.token}` },
+  });
+  opening.on("error", () => {});
+  opening.end();
+  const [stream] = (await once(opening, "response")) as [IncomingMessage];
+  for (let i = 0; i < 3; i += 1) {
+    const unkept = newTrace(false);
+    await server.call("POST", `${api}/projects/DEMO/tags/work/tasks`, {
+      body: { title: `Streamed ${i}` },
+      headers: unkept.headers,
+    });
+  }
+  let text = "";
+  for await (const chunk of stream) {
+    text += String(chunk);
+    if (text.split("event: task.created").length === 4) break;
+  }
+  opening.destroy();
+  const root = await rootOf(traceId);
+  expect(root).toMatchObject({ name: "GET /api/v1/projects/:key/events/stream", failed: false });
+  const spans = collector.spans.filter((span) => span.traceId === traceId && span !== root);
+  expect(childrenOf(spans, root).map(({ name }) => name)).toEqual(["access.fromAccessToken"]);
+});
+
 test("log lines of a request name its trace and span", async () => {
   const { traceId, headers } = newTrace();
   await server.call("GET", `${api}/projects`, { headers });
