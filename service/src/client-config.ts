@@ -7,6 +7,8 @@ export interface ClientConfig {
   server: string | null;
   /** The access token for that server. */
   token: string | null;
+  /** The access token for the Prometheus that service levels are read from. */
+  prometheusToken: string | null;
   /** Where the profiles are kept. */
   directory: string;
 }
@@ -26,6 +28,7 @@ export function loadClientConfig(env: Record<string, string | undefined>): Clien
   return {
     server: given("TASKMASTER_SERVER"),
     token: given("TASKMASTER_TOKEN"),
+    prometheusToken: given("TASKMASTER_PROMETHEUS_TOKEN"),
     directory: join(root, "task-master-pro"),
   };
 }

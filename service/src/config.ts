@@ -385,6 +385,12 @@ const properties = {
     secret: true,
     absent: "the profile's",
   }),
+  TASKMASTER_PROMETHEUS_TOKEN: text({
+    description: "The access token for the Prometheus that the command slo reads.",
+    minLength: 1,
+    secret: true,
+    absent: "none is sent",
+  }),
   TASKMASTER_MCP_MODE: Type.Enum([...mcpModes], {
     type: "string",
     description: "Which MCP tools are listed: those of every day, those of planning as well, or all.",

@@ -13,6 +13,7 @@ import { addAnalyzeComplexity, addExpand, addParsePrd } from "./commands/plan.ts
 import { addProjects } from "./commands/projects.ts";
 import { addSetStatus } from "./commands/set-status.ts";
 import { addShow } from "./commands/show.ts";
+import { addSlo } from "./commands/slo.ts";
 import { addSmoke } from "./commands/smoke.ts";
 import { addTags } from "./commands/tags.ts";
 import { addRemove, addUpdate } from "./commands/update.ts";
@@ -84,5 +85,6 @@ export function buildProgram(host: Host, version: string): Command {
   addLogin(program, host);
   program.commandsGroup("Watching a server:");
   addSmoke(program, host);
+  addSlo(program, host);
   return program;
 }
