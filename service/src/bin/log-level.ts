@@ -11,7 +11,7 @@ export function switchLevelBySignal(log: Logger): () => void {
     const level = log.level === configured ? other : configured;
     // Said at the more talkative of the two, or nobody would hear of it.
     if (level === "debug") log.level = level;
-    log.info({ level }, "log level changed");
+    log.info({ logLevel: level }, "log level changed");
     log.level = level;
   };
   process.on("SIGUSR2", onSignal);

@@ -249,6 +249,44 @@ describe("describeConfig", () => {
     expect(JSON.stringify(rows)).not.toMatch(/hush|p%40ss|0123456789abcdef/);
   });
 
+  it("takes a DSN of Sentry as its library reads one, and shows none", () => {
+    const good = { SENTRY_DSN: "https://0123456789abcdef@sentry.example.com/path/42" };
+    expect(loadConfig(good).sentry).toEqual({ dsn: good.SENTRY_DSN, environment: "production" });
+    expect(loadConfig({}).sentry).toBeNull();
+    expect(loadConfig({ SENTRY_ENVIRONMENT: "staging" }).sentry).toBeNull();
+    for (const dsn of [
+      "hush",
+      "https://s.example/42",
+      "https://hush@s.example",
+      "ftp://hush@s/1",
+      "https://hush@s/x",
+    ])
+      expect(faultsOf({ SENTRY_DSN: dsn }), dsn).toEqual([
+        expect.stringMatching(/^SENTRY_DSN is \(not shown\) but must be a DSN/),
+      ]);
+    for (const environment of ["None", "a b", "a/b", "x".repeat(65)])
+      expect(faultsOf({ SENTRY_ENVIRONMENT: environment }), environment).toHaveLength(1);
+    expect(JSON.stringify(describeConfig(loadConfig(good)))).not.toContain("0123456789abcdef");
+  });
+
+  it("tells the log what it must hide", () => {
+    const { secrets } = loadConfig({
+      DATABASE_URL: "postgres://u:p%40ssword@db/tasks?sslpassword=hush-hush",
+      REDIS_URL: "redis://:of-redis@cache:6379",
+      TASKMASTER_SESSION_SECRET: secret,
+      SENTRY_DSN: "https://public_key@sentry.example.com/1",
+      TASKMASTER_LLM_API_KEY: "sk-key",
+      TASKMASTER_LLM_MODEL: "m",
+      TASKMASTER_LLM_BASE_URL: "https://llm.example",
+    });
+    for (const one of ["p%40ssword", "p@ssword", "hush-hush", "of-redis", secret, "public_key", "sk-key"])
+      expect(secrets).toContain(one);
+    const pem = generateKeyPairSync("ed25519").privateKey.export({ type: "pkcs8", format: "pem" }).toString();
+    const { secrets: lines } = loadConfig({ TASKMASTER_SESSION_PRIVATE_KEY: pem.replaceAll("\n", "\\n") });
+    expect(lines).toEqual([pem.split("\n")[1]]);
+    expect(loadConfig({ PORT: "12345", HOST: "everywhere" }).secrets).toEqual([]);
+  });
+
   it("says which secret is made by the server itself", () => {
     const rows = describeConfig(loadConfig({}));
     expect(rows.find(({ variable }) => variable === "TASKMASTER_SESSION_SECRET")?.source).toBe("generated");

@@ -65,7 +65,7 @@ test("SIGUSR2 takes the level to debug while the server runs, and back", async (
     await fetch(`${url}/api/v1/projects`, { headers: { "x-request-id": id } });
   await refuse("first");
   program.child.kill("SIGUSR2");
-  await program.until(/log level changed/);
+  await program.until(/"level":"info",[^\n]*"logLevel":"debug","msg":"log level changed"/);
   await refuse("second");
   await program.until(/"requestId":"second".*"request refused"/);
   program.child.kill("SIGUSR2");
