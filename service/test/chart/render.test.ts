@@ -459,7 +459,7 @@ test("helm test works in a project where it is given a token, and reaches neithe
   const { containers } = find(given, "Pod", "tm-task-master-pro-test").spec;
   expect(containers[1]).toMatchObject({
     name: "smoke",
-    args: ["smoke", "http://tm-task-master-pro:80", "--timeout", "30s"],
+    args: ["smoke", "http://tm-task-master-pro:80"],
     env: [{ name: "TASKMASTER_TOKEN", valueFrom: { secretKeyRef: { name: "smoke", key: "token" } } }],
   });
   expect(JSON.stringify(containers)).not.toContain("DATABASE_URL");

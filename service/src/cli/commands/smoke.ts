@@ -16,7 +16,7 @@ export function addSmoke(program: Command, host: Host): void {
     .addOption(
       new Option("--timeout <time>", "a server that needs longer in all has failed")
         .argParser(duration)
-        .default(5, "5s"),
+        .default(30, "30s"),
     )
     .option("--profile <name>", "a server that you are logged in to")
     .option("--json", "the report as JSON")
@@ -25,18 +25,14 @@ export function addSmoke(program: Command, host: Host): void {
       "after",
       `
 Makes a project, two tasks and a dependency, claims and completes what is ready, reads the events and the export, and
-deletes the project, also when a step fails. The token (TASKMASTER_TOKEN, or the profile's) needs the role admin or
-owner and every scope, because only they may delete a project.
+deletes the project, also when a step fails. That takes a second or two, and some more where the server was just
+started. The token (TASKMASTER_TOKEN, or the profile's) needs the role admin or owner and every scope, because only
+they may delete a project.
 
 Exit codes: 0 all well, 1 the server answered wrong, 2 wrong command line, 5 the token is not good or may not do it,
 6 no answer, not now, or not within --timeout, 130 stopped by Ctrl-C.`,
     );
-  examples(
-    smoke,
-    "smoke https://tasks.example.com",
-    "smoke --profile staging --timeout 30s --json",
-    'TASKMASTER_TOKEN="$(cat token.txt)" task-master-pro smoke http://127.0.0.1:3000',
-  );
+  examples(smoke, "smoke https://tasks.example.com", "smoke --profile staging --timeout 5s --json");
   smoke.action(async (given: string | undefined, options: SmokeOptions) => {
     const { server, token } = await findServer(host, { ...options, ...(given && { server: given }) });
     const interrupt = host.onInterrupt();
