@@ -4,7 +4,8 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
 .PHONY: help run dev token test lint format build peer schemathesis redis conformance check-migrations backup-suite \
-  bench-migrate bench-backup bench-lost-updates bench-streams bench-file bench-observability image image-suite chart chart-docs chart-settings e2e clean
+  bench-migrate bench-backup bench-lost-updates bench-streams bench-file bench-observability image image-suite chart alerts \
+  chart-docs chart-settings e2e clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,6 +80,9 @@ image-suite: ## Build the image and try it: size, user, signals, health (needs a
 
 chart: node_modules/.installed ## Lint the chart, check what it renders (needs helm, kubectl, kubeconform, kube-score, helm-docs)
 	@service/test/chart/static.sh
+
+alerts: node_modules/.installed ## Test the chart's rules and alerts by promtool (needs helm)
+	@service/test/alerts/run.sh
 
 chart-docs: ## Write the chart's README from its values
 	@helm-docs --chart-search-root charts --log-level warning

@@ -19,6 +19,7 @@ export default defineConfig({
     projects: [
       { extends: true, test: { name: "unit", include: ["service/test/unit/**/*.test.ts"] } },
       { extends: true, test: { name: "chart", include: ["service/test/chart/**/*.test.ts"] } },
+      { extends: true, test: { name: "alerts", include: ["service/test/alerts/**/*.test.ts"] } },
       {
         extends: true,
         test: {

@@ -38,6 +38,11 @@ const cases: [what: string, values: Values, said: RegExp][] = [
     /serviceMonitor\.enabled needs metrics\.enabled/,
   ],
   [
+    "rules without the names that they select by",
+    { ...external, metrics: { prometheusRule: { enabled: true } } },
+    /prometheusRule\.enabled needs metrics\.serviceMonitor\.enabled/,
+  ],
+  [
     "metrics on the server's own port",
     { ...external, metrics: { port: 3000 } },
     /metrics\.port 3000 is the port that the server itself/,
@@ -105,6 +110,10 @@ test.each([
   ["a digest", { image: { digest: "latest" } }],
   ["a schedule", { backup: { schedule: "hourly" } }],
   ["a count", { replicaCount: "two" }],
+  [
+    "a promise that no window could call for",
+    { metrics: { prometheusRule: { objectives: { latency: 0.9 } } } },
+  ],
 ])("the schema refuses a wrong value: %s", (_what, values) => {
   expect(refuse({ ...external, ...values })).toMatch(/don't meet the specifications of the schema/);
 });

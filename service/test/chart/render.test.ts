@@ -411,6 +411,75 @@ test("traces: the collector, what is sampled and its key for the servers alone, 
   expect(JSON.stringify(find(manifests, "Job", "tm-task-master-pro-migrate"))).not.toContain("OTEL_");
 });
 
+test("rules: of the release's own servers and backups, with its promises, and only of what it has", () => {
+  const rulesOf = (values: Manifest, ...args: string[]) =>
+    find(
+      render(
+        {
+          ...external,
+          networkPolicy: { metricsFrom: [{ podSelector: {} }] },
+          ...values,
+          metrics: { serviceMonitor: { enabled: true }, prometheusRule: { enabled: true, ...values.rules } },
+          rules: undefined,
+        },
+        ...args,
+      ),
+      "PrometheusRule",
+      "tm-task-master-pro",
+    );
+  const backup = { enabled: true, s3: { bucket: "b" } };
+  const rules = {
+    labels: { release: "prometheus" },
+    objectives: { availability: 0.9995 },
+    backupMaxAgeSeconds: 180_000,
+    runbookBaseUrl: "https://wiki.example/runbooks/",
+  };
+  const { metadata, spec } = rulesOf({ backup, rules }, "--namespace=prod");
+  expect(metadata.labels).toMatchObject({ release: "prometheus" });
+  const all = spec.groups.flatMap((group: Manifest) => group.rules);
+  const jobs = new Set(JSON.stringify(all).match(/namespace=\\"prod\\",job=\\"[^"]*\\"/g));
+  expect([...jobs].map((text) => /job=\\"(.*)\\"/.exec(text)?.[1]).sort()).toEqual([
+    "tm-task-master-pro-backup-metrics",
+    "tm-task-master-pro-metrics",
+  ]);
+  expect(JSON.stringify(all)).not.toMatch(/[^,]job=/);
+  const constant = (record: string, slo?: string) =>
+    all.find((one: Manifest) => one.record === record && one.labels.slo === slo).expr;
+  expect(constant("job:taskmaster_slo_objective:ratio", "availability")).toBe("vector(0.9995)");
+  expect(constant("job:taskmaster_slo_objective:ratio", "latency")).toBe("vector(0.99)");
+  expect(constant("job:taskmaster_backup_age_limit:seconds")).toBe("vector(180000)");
+  for (const { alert, labels, annotations } of all.filter((one: Manifest) => one.alert !== undefined)) {
+    expect(labels).toMatchObject({ job: "tm-task-master-pro-metrics", namespace: "prod" });
+    expect(annotations.runbook_url).toBe(`https://wiki.example/runbooks/${alert}.md`);
+  }
+
+  const names = (manifest: Manifest) => manifest.spec.groups.map(({ name }: Manifest) => name.split(".")[1]);
+  expect(names({ spec })).toEqual(["levels", "budgets", "burn", "servers", "backups", "drills"]);
+  expect(names(rulesOf({ backup: { ...backup, drill: { enabled: false } } }))).not.toContain("drills");
+  const without = rulesOf({});
+  expect(names(without)).toEqual(["levels", "budgets", "burn", "servers"]);
+  expect(JSON.stringify(without)).not.toContain("backup_freshness");
+  expect(render(external).some(({ kind }) => kind === "PrometheusRule")).toBe(false);
+});
+
+test("dashboards: each in a ConfigMap that Grafana's sidecar finds, by the release's own name", () => {
+  const manifests = render({ ...external, metrics: { dashboards: { enabled: true, folder: "Tasks" } } });
+  const boards = manifests.filter(({ metadata }) => metadata.labels?.grafana_dashboard === "1");
+  expect(boards.map(({ metadata }) => metadata.name.replace("tm-task-master-pro-", "")).sort()).toEqual([
+    "agents",
+    "backups",
+    "database",
+    "overview",
+    "service-levels",
+  ]);
+  for (const { metadata, data } of boards) {
+    expect(metadata.annotations.grafana_folder).toBe("Tasks");
+    expect(Object.keys(data)).toEqual([`${metadata.name}.json`]);
+    expect(JSON.parse(data[`${metadata.name}.json`]).panels.length).toBeGreaterThan(5);
+  }
+  expect(render(external).some(({ metadata }) => metadata.labels?.grafana_dashboard)).toBe(false);
+});
+
 test("more objects may be texts with templates, and names never outgrow what a CronJob may have", () => {
   const extra = [
     { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "one" } },
