@@ -46,8 +46,8 @@ const order = ["availability", "latency", "event_freshness", "backup_freshness"]
 const mostRoutes = 10;
 const latencySeconds = 0.3;
 /** As the rules count: no route and health checks not at all, and for latency no routes that wait for something else. */
-const noRoute = "|/livez|/readyz|/startupz";
-const waiting =
+export const noRoute = "|/livez|/readyz|/startupz";
+export const waiting =
   "/mcp|.*/(events/stream|import|imports|export|parse-prd|expand|revise|draft-task|analyze-complexity)";
 
 /**
