@@ -187,7 +187,12 @@ test("quiet scales down to the least number, without a failed request", async ()
 
 test("fifty pods are killed without grace while clients write: what was acknowledged is there, once", async () => {
   // By the autoscaler's bounds: one that is taken away may scale once more, after Helm has set a fixed number.
-  await world.deploy(images.next, "--set", "autoscaling.minReplicas=3,autoscaling.maxReplicas=3");
+  await world.deploy(
+    images.next,
+    ...["--set", "autoscaling.minReplicas=3,autoscaling.maxReplicas=3"],
+    // So that there is soon another one to be killed.
+    ...["--set", "probes.startup.periodSeconds=1,probes.readiness.periodSeconds=1"],
+  );
   await until("3 pods are ready", 120, async () => await has(3));
   const { acknowledged, outcomes, stop } = startWriters(client, "KILLED", 6);
   const started = performance.now();
