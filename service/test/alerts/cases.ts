@@ -216,6 +216,19 @@ export const cases: Case[] = [
   },
   {
     alert: "TaskmasterAvailabilityBurn",
+    what: "an outage calls at once, and not at the next of the five minutes that errors are added up by",
+    series: {
+      [requests(server, "200")]: counter([10, 53]),
+      [requests(server, "503")]: counter([0, 51], [100, 2]),
+    },
+    minutes: 53,
+    slo: "availability",
+    fires: Object.entries(severities).map(([window, severity]) => ({
+      labels: { severity, slo: "availability", window },
+    })),
+  },
+  {
+    alert: "TaskmasterAvailabilityBurn",
     what: "other releases' errors are theirs",
     series: {
       [requests(server, "200")]: counter([100, 60]),
