@@ -2,36 +2,19 @@ import { randomUUID } from "node:crypto";
 import { type Composition, compose } from "../compose.ts";
 import { type Config, loadConfig } from "../config.ts";
 import { AppError, type Follower } from "../core/index.ts";
-import type { TellDefect } from "../defects.ts";
-import type { Logger } from "../log.ts";
 import { serveStdio } from "../mcp/stdio.ts";
-import type { Telemetry } from "../telemetry/create.ts";
-import { readVersion } from "../version.ts";
-import { withErrorReporting } from "./errors.ts";
+import { type Observed, runObserved } from "./observed.ts";
 import { actAsOwner } from "./owner.ts";
-import { openTelemetry } from "./telemetry.ts";
 
 /** The MCP server on standard input and output, for a client that starts it by itself. */
 export async function serveMcp(): Promise<void> {
   const config = loadConfig(process.env);
-  const version = readVersion();
   // Standard output is the protocol's alone.
-  const { log, telemetry } = await openTelemetry(config, version, {
-    write: (line) => void process.stderr.write(line),
-  });
-  await withErrorReporting(config, { log, version }, (tellDefect) =>
-    run(config, { log, version, telemetry, tellDefect }),
-  );
+  const destination = { write: (line: string) => void process.stderr.write(line) };
+  await runObserved(config, (observed) => run(config, observed), destination);
 }
 
-interface RunOptions {
-  log: Logger;
-  version: string;
-  telemetry: Telemetry | undefined;
-  tellDefect: TellDefect;
-}
-
-async function run(config: Config, { log, version, telemetry, tellDefect }: RunOptions): Promise<void> {
+async function run(config: Config, { log, version, telemetry, tellDefect }: Observed): Promise<void> {
   const composition = await compose(config, log, { telemetry, tellDefect });
   try {
     const { database, migrations } = await composition.storage.check();
@@ -51,7 +34,6 @@ async function run(config: Config, { log, version, telemetry, tellDefect }: RunO
     });
   } finally {
     await composition.close();
-    await telemetry?.close();
   }
 }
 

@@ -3,42 +3,28 @@ import { compose } from "../compose.ts";
 import { type Config, loadConfig } from "../config.ts";
 import type { OwnerToken } from "../core/access/bootstrap.ts";
 import type { Storage } from "../core/storage.ts";
-import type { TellDefect } from "../defects.ts";
 import type { Logger } from "../log.ts";
 import { buildMcpEdge } from "../mcp/http.ts";
 import type { Metrics } from "../metrics/create.ts";
 import { buildApp } from "../rest/app.ts";
 import type { Lifecycle } from "../rest/plugins/health.ts";
 import { startServer } from "../rest/server.ts";
-import type { Telemetry } from "../telemetry/create.ts";
-import { readVersion } from "../version.ts";
-import { withErrorReporting } from "./errors.ts";
 import { switchLevelBySignal } from "./log-level.ts";
+import { type Observed, runObserved } from "./observed.ts";
 import { makeOwner } from "./owner.ts";
-import { openTelemetry } from "./telemetry.ts";
-
-interface RunOptions {
-  log: Logger;
-  version: string;
-  telemetry: Telemetry | undefined;
-  tellDefect: TellDefect;
-  welcome: boolean;
-}
 
 /** Runs the server until it is told to stop. */
 export async function serve({ welcome }: { welcome: boolean }): Promise<void> {
   const config = loadConfig(process.env);
-  const version = readVersion();
-  const { log, telemetry } = await openTelemetry(config, version);
-  const endSwitch = switchLevelBySignal(log);
-  await withErrorReporting(config, { log, version }, (tellDefect) =>
-    run(config, { log, version, telemetry, tellDefect, welcome }),
-  ).finally(endSwitch);
+  await runObserved(config, async (observed) => {
+    const endSwitch = switchLevelBySignal(observed.log);
+    await run(config, { ...observed, welcome }).finally(endSwitch);
+  });
 }
 
 async function run(
   config: Config,
-  { log, version, telemetry, tellDefect, welcome }: RunOptions,
+  { log, version, telemetry, tellDefect, welcome }: Observed & { welcome: boolean },
 ): Promise<void> {
   const started = performance.now();
   const metrics = await openMetrics(config, version);
@@ -99,7 +85,6 @@ async function run(
   } finally {
     await closeMetrics();
     await close();
-    await telemetry?.close();
   }
 }
 
