@@ -34,18 +34,13 @@ const inFolder = join(".taskmaster", "tasks", "tasks.json");
 
 /** Opens the place that options, environment, profiles and folders name, in this order. */
 export async function connect(host: Host, options: PlaceOptions): Promise<Connection> {
-  const { config } = host;
   const named = [options.server, options.profile, options.file].filter((one) => one !== undefined);
   if (named.length > 1) throw problem("usage", "Give one of --server, --profile and --file.");
   if (options.file !== undefined)
     return await openFile(host, await folderAt(resolve(host.cwd, options.file)));
 
-  const server = options.server ?? (options.profile === undefined ? config.server : null);
-  if (server !== null) return await openServer(host, readServer(server));
-
-  const profiles = await readProfiles(config.directory);
-  const chosen = options.profile ?? profiles.current;
-  if (chosen !== null) return openProfile(chosen, getProfile(profiles, chosen));
+  const found = await locateServer(host, options);
+  if (found !== undefined) return openServer(found);
 
   const folder = await findFolder(host.cwd);
   if (folder !== undefined) return await openFile(host, folder);
@@ -59,51 +54,53 @@ export async function connect(host: Host, options: PlaceOptions): Promise<Connec
 /** A server and the token for it, for what no folder can do: the one that is given, a profile's, or the environment's. */
 export async function findServer(
   host: Host,
-  { server, profile }: Pick<PlaceOptions, "server" | "profile">,
+  options: Pick<PlaceOptions, "server" | "profile">,
 ): Promise<{ server: string; token: string }> {
-  const { config } = host;
-  if (server !== undefined && profile !== undefined)
+  if (options.server !== undefined && options.profile !== undefined)
     throw problem("usage", "Give the server's address or --profile, not both.");
-  const profiles = await readProfiles(config.directory);
+  const found = await locateServer(host, options);
+  if (found !== undefined) return found;
+  throw problem(
+    "usage",
+    "Say which server: its address, --profile, or TASKMASTER_SERVER with TASKMASTER_TOKEN.",
+  );
+}
+
+interface Located extends Profile {
+  /** The profile's; null where the token is the environment's. */
+  name: string | null;
+}
+
+/** What options, environment and profiles name, in this order; undefined where they name nothing. */
+async function locateServer(
+  { config }: Host,
+  { server, profile }: Pick<PlaceOptions, "server" | "profile">,
+): Promise<Located | undefined> {
   const named = server ?? (profile === undefined ? config.server : null);
   if (named !== null) {
     const address = readServer(named);
-    const known = Object.values(profiles.profiles).find((one) => one.server === address);
-    const token = config.token ?? known?.token;
-    if (token === undefined) throw noToken(address);
-    return { server: address, token };
-  }
-  const chosen = profile ?? profiles.current;
-  if (chosen === null)
+    if (config.token !== null) return { name: null, server: address, token: config.token };
+    // A token is only ever sent to the server that it was given for.
+    const { profiles } = await readProfiles(config.directory);
+    const known = Object.entries(profiles).find(([, one]) => one.server === address);
+    if (known !== undefined) return { name: known[0], ...known[1] };
     throw problem(
-      "usage",
-      "Say which server: its address, --profile, or TASKMASTER_SERVER with TASKMASTER_TOKEN.",
+      "unauthenticated",
+      `There is no token for ${address}: set TASKMASTER_TOKEN, or log in there.`,
     );
-  return getProfile(profiles, chosen);
+  }
+  const profiles = await readProfiles(config.directory);
+  const chosen = profile ?? profiles.current;
+  return chosen === null ? undefined : { name: chosen, ...getProfile(profiles, chosen) };
 }
 
-const noToken = (server: string) =>
-  problem("unauthenticated", `There is no token for ${server}: set TASKMASTER_TOKEN, or log in there.`);
-
-async function openServer(host: Host, server: string): Promise<Connection> {
-  const { token } = host.config;
-  if (token !== null) return { client: over(server, token), defaults: {}, profile: null };
-  // A token is only ever sent to the server that it was given for.
-  const { profiles } = await readProfiles(host.config.directory);
-  const known = Object.entries(profiles).find(([, profile]) => profile.server === server);
-  if (known !== undefined) return openProfile(...known);
-  throw noToken(server);
-}
-
-function openProfile(name: string, { server, token, project, tag }: Profile): Connection {
+function openServer({ name, server, token, project, tag }: Located): Connection {
   return {
-    client: over(server, token),
+    client: createClient(createHttpTransport(server, token)),
     defaults: { ...(project === undefined ? {} : { project }), ...(tag === undefined ? {} : { tag }) },
     profile: name,
   };
 }
-
-const over = (server: string, token: string) => createClient(createHttpTransport(server, token));
 
 async function openFile(host: Host, folder: string): Promise<Connection> {
   const tag = await currentTag(folder);

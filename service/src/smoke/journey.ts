@@ -134,11 +134,13 @@ function journey(key: string, project: ScratchProject, send: Send): Step[] {
         const missing = scopes.filter((scope) => !Array.isArray(held) || !held.includes(scope));
         // Known before anything is made: a member could make the project and then not take it away.
         if (role !== "admin" && role !== "owner")
-          throw refused(
+          throw wrong(
             answer,
             `the token's role is ${role}, and only an admin or owner may delete a project`,
+            "forbidden",
           );
-        if (missing.length > 0) throw refused(answer, `the token lacks the scopes ${missing.join(", ")}`);
+        if (missing.length > 0)
+          throw wrong(answer, `the token lacks the scopes ${missing.join(", ")}`, "forbidden");
         return `${show(at(answer.body, "actor", "name"))}, ${role}`;
       },
     ],
@@ -327,12 +329,8 @@ function failureOf(status: number): JourneyFailure {
   return [429, 502, 503, 504].includes(status) ? "unavailable" : "wrong";
 }
 
-function wrong(answer: Answer, what: string): StepFailure {
-  return new StepFailure(`${answer.request} answered ${answer.status}, but ${what}.`);
-}
-
-function refused(answer: Answer, what: string): StepFailure {
-  return new StepFailure(`${answer.request} answered ${answer.status}, but ${what}.`, "forbidden");
+function wrong(answer: Answer, what: string, kind?: JourneyFailure): StepFailure {
+  return new StepFailure(`${answer.request} answered ${answer.status}, but ${what}.`, kind);
 }
 
 function text(answer: Answer, member: string): string {
