@@ -69,8 +69,15 @@ export async function compose(
       storage,
       sessionKey,
       startUpkeep() {
-        stopUpkeep = startUpkeep(core, storage, config, { log, tellDefect });
-        stopWebhooks = startWebhooks(core, config, { log, tellDefect, telemetry });
+        const ears: Ears = {
+          log,
+          // A database that is away is no defect.
+          tellDefect(error, place) {
+            if (!(error instanceof AppError)) tellDefect(error, place);
+          },
+        };
+        stopUpkeep = startUpkeep(core, storage, config, ears);
+        stopWebhooks = startWebhooks(core, config, { ...ears, telemetry });
       },
       async close() {
         await Promise.all([stopUpkeep(), stopWebhooks()]);
@@ -177,7 +184,7 @@ function startUpkeep(
       } catch (error) {
         // A database that is away is said by readiness; the next round tries again.
         log.warn({ err: error }, `failed: ${what}`);
-        if (!(error instanceof AppError)) tellDefect(error, { part: "upkeep", what });
+        tellDefect(error, { part: "upkeep", what });
       }
     });
     rounds.start();

@@ -2,6 +2,7 @@ import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { hostname, tmpdir } from "node:os";
 import path from "node:path";
 import { AppError } from "../core/errors.ts";
+import { isAlive } from "../is-alive.ts";
 import type { Decryption, Encryption } from "./encryption.ts";
 import type { Form } from "./forms.ts";
 import type { BackupStore } from "./store.ts";
@@ -56,15 +57,5 @@ async function removeLeftovers(root: string): Promise<void> {
     const pid = new RegExp(`^${prefix}(\\d+)-`).exec(name)?.[1];
     if (pid === undefined || isAlive(Number(pid))) continue;
     await rm(path.join(root, name), { recursive: true, force: true }).catch(() => {});
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    // Somebody else's process is alive as well.
-    return error instanceof Error && "code" in error && error.code === "EPERM";
   }
 }

@@ -1,4 +1,4 @@
-import { AppError, type Core, type Outcome, type OutgoingMessage } from "../core/index.ts";
+import type { Core, Outcome, OutgoingMessage } from "../core/index.ts";
 import type { TellDefect } from "../defects.ts";
 import type { Logger } from "../log.ts";
 
@@ -41,18 +41,13 @@ export function startWorker(options: WorkerOptions): () => Promise<void> {
       // The lease runs out, and it is sent once more.
       .catch((error: unknown) => {
         log.warn({ err: error, delivery: message.id }, "webhook attempt not noted");
-        tell(error, "an attempt noted");
+        tellDefect?.(error, { part: "webhooks", what: "an attempt noted" });
       })
       .finally(() => {
         running.delete(run);
         wake();
       });
     running.set(run, message.webhookId);
-  }
-
-  /** A database that is away is no defect. */
-  function tell(error: unknown, what: string): void {
-    if (!(error instanceof AppError)) tellDefect?.(error, { part: "webhooks", what });
   }
 
   function underWay() {
@@ -72,7 +67,7 @@ export function startWorker(options: WorkerOptions): () => Promise<void> {
       } catch (error) {
         // Once an outage: it is told by readiness as well.
         if (!failing) log.warn({ err: error }, "failed: webhook deliveries taken");
-        tell(error, "deliveries taken");
+        tellDefect?.(error, { part: "webhooks", what: "deliveries taken" });
         failing = true;
       }
       if (!stopped) await nextTurn();

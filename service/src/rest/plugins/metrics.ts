@@ -1,3 +1,4 @@
+import type { FastifyReply } from "fastify";
 import type { App } from "../http.ts";
 import type { Exemplar } from "./tracing.ts";
 
@@ -20,6 +21,11 @@ export function knownMethod(method: string): string {
   return methods.has(method) ? method : "_OTHER";
 }
 
+/** Empty where the client left before there was one. */
+export function statusOf(reply: FastifyReply): string {
+  return reply.raw.headersSent ? String(reply.raw.statusCode) : "";
+}
+
 /**
  * Tells of each request that was routed, by the route's template and never by its address. An empty route is one that there is not,
  * and an empty status a client that left before it had one.
@@ -35,7 +41,7 @@ export function addMetrics(app: App, observer: RequestObserver | undefined): voi
       observer.ended({
         method,
         route: request.routeOptions.url ?? "",
-        status: reply.raw.headersSent ? String(reply.raw.statusCode) : "",
+        status: statusOf(reply),
         seconds: (performance.now() - started) / 1000,
         exemplar: request.trace?.exemplar,
       });

@@ -1,5 +1,5 @@
 import type { App } from "../http.ts";
-import { knownMethod } from "./metrics.ts";
+import { knownMethod, statusOf } from "./metrics.ts";
 
 /** One request's place in a trace. */
 export interface RequestTrace {
@@ -56,9 +56,7 @@ export function addTracing(app: App, tracer: RequestTracer | undefined): void {
       tracestate: header("tracestate"),
     });
     request.trace = trace;
-    reply.raw.once("close", () => {
-      trace.ended({ route, status: reply.raw.headersSent ? String(reply.raw.statusCode) : "" });
-    });
+    reply.raw.once("close", () => trace.ended({ route, status: statusOf(reply) }));
     trace.run(done);
   });
   // The answer's end is told by the socket, which belongs to no request.

@@ -4,7 +4,7 @@ import { createServer } from "node:net";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { AppError } from "../../core/errors.ts";
-import { isAlive } from "../is-alive.ts";
+import { isAlive } from "../../is-alive.ts";
 import { openSession, type Session } from "../postgres/session.ts";
 import { type Account, checkReach, findAccount, give } from "./account.ts";
 import { type Binaries, findBinaries } from "./binaries.ts";

@@ -5,7 +5,7 @@ import { hostname } from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { AppError } from "../../core/errors.ts";
-import { isAlive } from "../is-alive.ts";
+import { isAlive } from "../../is-alive.ts";
 
 /**
  * One writer at a time over processes: a file that is there while somebody writes. It names its owner, and appears by
