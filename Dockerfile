@@ -15,14 +15,9 @@ ENV npm_config_audit=false npm_config_fund=false npm_config_update_notifier=fals
 FROM base AS packages
 COPY package.json package-lock.json ./
 RUN --mount=type=cache,target=/root/.npm npm ci --omit=dev --omit=optional --ignore-scripts
-# Two thirds of it are never read by a running server: source maps, types, prose; Prisma's query compilers for other
-# databases; the command line of Sentry's bundler plugins.
+# Two thirds of it are never read by a running server: source maps, types, prose; the command line of Sentry's bundler plugins.
 RUN find node_modules -type f \( -name '*.map' -o -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' \
       -o -iname 'readme*' -o -iname 'changelog*' \) -delete \
-  && rm -f node_modules/@prisma/client/runtime/query_compiler_*.cockroachdb.* \
-      node_modules/@prisma/client/runtime/query_compiler_*.mysql.* \
-      node_modules/@prisma/client/runtime/query_compiler_*.sqlite.* \
-      node_modules/@prisma/client/runtime/query_compiler_*.sqlserver.* \
   && rm -rf node_modules/sentry node_modules/.bin
 
 # The compiler's packages. Without their scripts, so that Node is the base's and not the one of the package `node`.
@@ -32,7 +27,6 @@ RUN --mount=type=cache,target=/root/.npm npm ci --ignore-scripts
 COPY tsconfig.json tsconfig.build.json prisma.config.ts ./
 COPY prisma prisma
 COPY service/src service/src
-RUN npm run generate
 
 FROM sources AS built
 RUN npm run build && chmod +x dist/bin/cli.js

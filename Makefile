@@ -18,12 +18,10 @@ dev: ## Develop on kind with Tilt: the chart, live updates, buttons (kind create
 	@tilt up
 
 test: node_modules/.installed ## Check types and run every unit and integration test, with coverage
-	@npm run -s generate
 	@npm run -s types
 	@npm run -s test
 
 lint: node_modules/.installed ## Formatter, linter, import law, unused code
-	@npm run -s generate
 	@npm run -s lint
 
 format: node_modules/.installed ## Format and mend what the linter can mend
@@ -38,18 +36,15 @@ peer: dist/.built ## Check exports with the task-master-ai command line (install
 	@service/test/peer/check.sh
 
 conformance: node_modules/.installed ## Run the MCP project's conformance suite against the server's own transport
-	@npm run -s generate
 	@vitest run --project conformance
 
 schemathesis: dist/.built ## Run Schemathesis against the OpenAPI document (installs it aside, from PyPI)
 	@service/test/schemathesis/run.sh
 
 check-migrations: node_modules/.installed ## Try every migration both ways, lint it, and compare the Prisma schema
-	@npm run -s generate
 	@node service/src/bin/cli.ts migrate check
 
 backup-suite: node_modules/.installed ## Test backups on PostgreSQL 17 and MinIO in containers (needs a Docker engine)
-	@npm run -s generate
 	@service/test/backup.sh
 
 bench-backup: dist/.built ## Back up, drill and restore a million tasks: time and memory
@@ -103,6 +98,5 @@ node_modules/.installed: package.json package-lock.json
 
 dist/.built: node_modules/.installed prisma/schema.prisma $(shell find service/src -name '*.ts' -not -path '*/generated/*' 2>/dev/null) tsconfig.json tsconfig.build.json
 	@echo "Building…"
-	@npm run -s generate
 	@npm run -s build
 	@touch $@

@@ -12,7 +12,6 @@ export default defineConfig({
     coverage: {
       provider: "v8",
       include: ["service/src/**/*.ts"],
-      exclude: ["service/src/storage/postgres/generated/**"],
       reporter: ["text-summary", "html", "lcov"],
       thresholds: { lines: 80, functions: 80, statements: 80, branches: 80 },
     },

@@ -1,9 +1,7 @@
 import { createHash } from "node:crypto";
-import { PrismaPg } from "@prisma/adapter-pg";
-import type { SqlDriverAdapterFactory, SqlQueryable } from "@prisma/driver-adapter-utils";
+import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
-import { translate } from "./errors.ts";
-import { type Prisma, PrismaClient } from "./generated/client.ts";
+import { isRetryable, translate } from "./errors.ts";
 import type { Db } from "./sql.ts";
 
 export interface PostgresOptions {
@@ -21,17 +19,111 @@ export type ObserveStatement = <T>(text: string, run: () => Promise<T>) => Promi
 /** How long a use case waits for a free connection, and for the database to accept a new one. */
 export const acquireTimeoutMs = 5_000;
 
-export function createPool(options: PostgresOptions): pg.Pool {
+/** How often a transaction is run before its caller is told that the database gives up on it. */
+const attempts = 5;
+
+export interface Database extends Db {
+  /** Runs the work in one transaction, and once more where the database gave up on it because of others. */
+  transaction<T>(work: (db: Db) => Promise<T>, isolation?: Isolation): Promise<T>;
+  connections(): { max: number; used: number; idle: number; waiting: number };
+  close(): Promise<void>;
+}
+
+export type Isolation = "READ COMMITTED" | "REPEATABLE READ";
+
+/**
+ * Statements go to pg as they are, each prepared once a connection. Prisma's client, which would run them as well, costs several
+ * times what the statement does (docs/performance.md).
+ */
+export function openDatabase(options: PostgresOptions): Database {
+  const pool = createPool(options);
+  const observe: ObserveStatement = options.observe ?? ((_text, run) => run());
+
+  const query = async (
+    on: pg.Pool | pg.PoolClient,
+    text: string,
+    values: unknown[],
+  ): Promise<pg.QueryResult> =>
+    await observe(text, () => on.query({ name: statementName(text), text, values })).catch(translate);
+
+  const on = (connection: pg.Pool | pg.PoolClient): Db => ({
+    query: async ({ text, values }) => (await query(connection, text, values)).rows,
+    execute: async ({ text, values }) => (await query(connection, text, values)).rowCount ?? 0,
+  });
+
+  async function once<T>(work: (db: Db) => Promise<T>, isolation: Isolation): Promise<T> {
+    const client = await observe("BEGIN", () => pool.connect()).catch(translate);
+    // It goes with the first statement, whose answer comes behind its own; a connection that refuses it is a broken one.
+    const begun = client.query(`BEGIN ISOLATION LEVEL ${isolation}`).then(
+      () => undefined,
+      (error: unknown) => ({ error }),
+    );
+    let broken = false;
+    // A transaction holds locks, so it may not go on for longer than a few statements at their slowest.
+    const limit = setTimeout(() => {
+      broken = true;
+      client.release(true);
+    }, options.statementTimeoutMs * 2);
+    try {
+      const result = await work(on(client));
+      const failed = await begun;
+      if (failed !== undefined) throw failed.error;
+      const { command } = await observe("COMMIT", () => client.query("COMMIT"));
+      // What the database says of a transaction in which a statement failed, and nobody minded.
+      if (command !== "COMMIT")
+        throw new Error("The transaction was rolled back, as one of its statements had failed.");
+      return result;
+    } catch (error) {
+      if (!broken) {
+        await client.query("ROLLBACK").catch(() => {
+          broken = true;
+          client.release(true);
+        });
+      }
+      return translate(error);
+    } finally {
+      clearTimeout(limit);
+      if (!broken) client.release();
+    }
+  }
+
+  return {
+    ...on(pool),
+    async transaction(work, isolation = "READ COMMITTED") {
+      for (let attempt = 1; ; attempt += 1) {
+        try {
+          return await once(work, isolation);
+        } catch (error) {
+          if (attempt >= attempts || !isRetryable(error)) throw error;
+          // Apart by chance, or those who met once would meet again.
+          await sleep(Math.random() * 20 * 2 ** attempt);
+        }
+      }
+    },
+    connections: () => ({
+      max: options.poolSize,
+      used: pool.totalCount - pool.idleCount,
+      idle: pool.idleCount,
+      // The pool queues a request for a moment also when it has an idle connection for it.
+      waiting: Math.max(0, pool.waitingCount - pool.idleCount),
+    }),
+    close: async () => await pool.end(),
+  };
+}
+
+function createPool(options: PostgresOptions): pg.Pool {
   const pool = new pg.Pool({
     connectionString: options.connectionString,
     max: options.poolSize,
     application_name: options.applicationName ?? "task-master-pro",
     connectionTimeoutMillis: acquireTimeoutMs,
     keepAlive: true,
+    // A statement need not wait for the answer to the one before.
+    pipeline: true,
     // For a database that went away without a word: nothing else ends the wait for its answer.
     query_timeout: options.statementTimeoutMs + acquireTimeoutMs,
     // Set here and not as start-up parameters: those of the connection string would win over them, and a pooler
-    // between us and the database refuses those it does not know. The adapter writes dates without their zone.
+    // between us and the database refuses those it does not know.
     onConnect: (client) =>
       client.query(
         `SET TimeZone = 'UTC'; SET default_transaction_isolation = 'read committed';
@@ -39,41 +131,11 @@ export function createPool(options: PostgresOptions): pg.Pool {
          SET idle_in_transaction_session_timeout = ${Math.trunc(options.statementTimeoutMs) * 2}`,
       ),
   });
-  // A connection that breaks while idle fails the next query, which says so; unheard, it would end the process.
+  // A connection that breaks while idle, or between two statements, fails the next query, which says so; unheard, it would
+  // end the process.
   pool.on("error", () => {});
+  pool.on("connect", (client) => client.on("error", () => {}));
   return pool;
-}
-
-export function createClient(pool: pg.Pool, observe?: ObserveStatement): PrismaClient {
-  const adapter = new PrismaPg(pool, { statementNameGenerator: ({ sql }) => statementName(sql) });
-  return new PrismaClient({
-    adapter: observe === undefined ? adapter : observed(adapter, observe),
-    errorFormat: "minimal",
-  });
-}
-
-/** At the driver adapter, since behind it the pool runs statements as connections come free, on whoever's behalf. */
-function observed(factory: PrismaPg, observe: ObserveStatement): SqlDriverAdapterFactory {
-  return {
-    provider: factory.provider,
-    adapterName: factory.adapterName,
-    async connect() {
-      const adapter = observeQueries(await factory.connect(), observe);
-      const start = adapter.startTransaction.bind(adapter);
-      // With the wait for a connection: the statement itself is over in a moment.
-      adapter.startTransaction = async (isolationLevel) =>
-        observeQueries(await observe("BEGIN", () => start(isolationLevel)), observe);
-      return adapter;
-    },
-  };
-}
-
-function observeQueries<Q extends SqlQueryable>(queryable: Q, observe: ObserveStatement): Q {
-  const queryRaw = queryable.queryRaw.bind(queryable);
-  const executeRaw = queryable.executeRaw.bind(queryable);
-  queryable.queryRaw = (query) => observe(query.sql, () => queryRaw(query));
-  queryable.executeRaw = (query) => observe(query.sql, () => executeRaw(query));
-  return queryable;
 }
 
 const names = new Map<string, string>();
@@ -87,12 +149,4 @@ function statementName(text: string): string {
   if (names.size >= 2_000) names.clear();
   names.set(text, name);
   return name;
-}
-
-/** The two ways to run SQL, with the library's errors translated at the one place where they arise. */
-export function database(client: Pick<Prisma.TransactionClient, "$queryRaw" | "$executeRaw">): Db {
-  return {
-    query: async (statement) => await client.$queryRaw<never[]>(statement).catch(translate),
-    execute: async (statement) => await client.$executeRaw(statement).catch(translate),
-  };
 }

@@ -1,8 +1,5 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Storage, StorageCheck } from "../../core/storage.ts";
-import { acquireTimeoutMs, createClient, createPool, database, type PostgresOptions } from "./client.ts";
-import { isRetryable, translate } from "./errors.ts";
-import { Prisma } from "./generated/client.ts";
+import { openDatabase, type PostgresOptions } from "./client.ts";
 import { createIdentityStore } from "./identity.ts";
 import { createRepositories, createTransaction } from "./repositories.ts";
 import { createSignals } from "./signals.ts";
@@ -10,50 +7,22 @@ import { type Db, sql } from "./sql.ts";
 import { createUpkeep } from "./upkeep.ts";
 import { schemaKnown, schemaMinimum } from "./window.ts";
 
-const attempts = 5;
-
 /** Opens the storage on a PostgreSQL database (15 or newer) whose migrations are applied by others. */
 export async function openPostgres(options: PostgresOptions): Promise<Storage> {
-  const pool = createPool(options);
-  const client = createClient(pool, options.observe);
-  const db = database(client);
-  // The pool gives up first: a connection that came to a transaction nobody waits for any more would be lost. And a
-  // transaction holds locks, so it may not go on for longer than a few statements at their slowest.
-  const limits = { maxWait: acquireTimeoutMs * 2, timeout: options.statementTimeoutMs * 2 };
-
-  const run = async <T>(
-    work: (db: Db) => Promise<T>,
-    isolationLevel?: Prisma.TransactionIsolationLevel,
-  ): Promise<T> => {
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        return await client
-          .$transaction(async (tx) => await work(database(tx)), {
-            ...limits,
-            ...(isolationLevel === undefined ? {} : { isolationLevel }),
-          })
-          .catch(translate);
-      } catch (error) {
-        if (attempt >= attempts || !isRetryable(error)) throw error;
-        // Apart by chance, or those who met once would meet again.
-        await sleep(Math.random() * 20 * 2 ** attempt);
-      }
-    }
-  };
-
+  const db = openDatabase(options);
   const signals = createSignals(options, db);
 
   return {
-    identity: createIdentityStore(db, run),
+    identity: createIdentityStore(db, db.transaction),
     reader: (organizationId) => createRepositories(db, organizationId, signals.announce),
     snapshot: async (organizationId, work) =>
-      await run(
+      await db.transaction(
         async (tx) => await work(createRepositories(tx, organizationId, () => {})),
-        Prisma.TransactionIsolationLevel.RepeatableRead,
+        "REPEATABLE READ",
       ),
     async transaction(organizationId, work) {
       const appended = new Set<string>();
-      const result = await run(async (tx) => {
+      const result = await db.transaction(async (tx) => {
         const heard = (projectIds: string[]) => {
           for (const projectId of projectIds) appended.add(projectId);
         };
@@ -64,17 +33,11 @@ export async function openPostgres(options: PostgresOptions): Promise<Storage> {
     },
     watch: signals.watch,
     upkeep: createUpkeep(db),
-    connections: () => ({
-      max: options.poolSize,
-      used: pool.totalCount - pool.idleCount,
-      idle: pool.idleCount,
-      waiting: pool.waitingCount,
-    }),
+    connections: db.connections,
     check: async () => await check(db),
     async close() {
       await signals.close();
-      await client.$disconnect();
-      await pool.end();
+      await db.close();
     },
   };
 }

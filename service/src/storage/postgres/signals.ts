@@ -1,3 +1,4 @@
+import { AsyncResource } from "node:async_hooks";
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
@@ -45,7 +46,8 @@ export function createSignals(options: PostgresOptions, db: Db): Signals {
     for (const one of watched.get(projectId)?.wakes ?? []) one();
   };
 
-  async function tell(): Promise<void> {
+  /** On nobody's behalf: it goes on when the request that began it is over, and for those of others. */
+  const tell = AsyncResource.bind(async (): Promise<void> => {
     while (pending.size > 0) {
       const payloads = JSON.stringify([...pending].map((projectId) => `${self} ${projectId}`));
       pending.clear();
@@ -58,7 +60,7 @@ export function createSignals(options: PostgresOptions, db: Db): Signals {
       await pause(spacingMs);
     }
     telling = undefined;
-  }
+  });
 
   async function look(client: pg.Client): Promise<void> {
     const { rows } = await client.query<{ id: string; last: string | null; waiting: boolean }>({

@@ -1,28 +1,28 @@
-import { Prisma } from "./generated/client.ts";
+import { empty, join, raw, type Sql, sql } from "@prisma/client-runtime-utils";
 
-/** What a repository needs of Prisma: the client itself, or a transaction of it. */
+export { empty, join, type Sql, sql };
+
+/** What a repository needs: the database, or a transaction of it. */
 export interface Db {
-  query<Row>(sql: Prisma.Sql): Promise<Row[]>;
+  query<Row>(sql: Sql): Promise<Row[]>;
   /** How many rows it touched. */
-  execute(sql: Prisma.Sql): Promise<number>;
+  execute(sql: Sql): Promise<number>;
 }
 
-export const { sql, join, empty } = Prisma;
-
 /**
- * A timestamptz column as an ISO string with milliseconds. Rendered by the database, because Prisma's adapter reads
- * every timestamp as UTC whatever the session's time zone is.
+ * A timestamptz column as an ISO string with milliseconds. Rendered by the database, so that no time zone and no
+ * precision of another clock gets in between.
  */
-export function iso(column: string): Prisma.Sql {
-  return Prisma.raw(`to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`);
+export function iso(column: string): Sql {
+  return raw(`to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`);
 }
 
 /** A fragment from this program's own text; never from a caller's. */
-export function text(fragment: string): Prisma.Sql {
-  return Prisma.raw(fragment);
+export function text(fragment: string): Sql {
+  return raw(fragment);
 }
 
-export function and(conditions: Prisma.Sql[]): Prisma.Sql {
+export function and(conditions: Sql[]): Sql {
   return join(conditions, " AND ");
 }
 
@@ -37,7 +37,7 @@ export function records(rows: readonly object[]): string {
 }
 
 /** The assignments of an UPDATE for the members that a patch has. */
-export function assignments(parts: (Prisma.Sql | false)[]): Prisma.Sql {
+export function assignments(parts: (Sql | false)[]): Sql {
   const kept = parts.filter((part) => part !== false);
   return kept.length === 0 ? empty : sql`${join(kept)},`;
 }

@@ -10,18 +10,17 @@ import type {
   TaskRecord,
   TaskStore,
 } from "../../core/storage.ts";
-import type { Prisma } from "./generated/client.ts";
-import { and, assignments, type Db, first, iso, json, records, sql, text } from "./sql.ts";
+import { and, assignments, type Db, first, iso, json, records, type Sql, sql, text } from "./sql.ts";
 
 /** The local id of a task that is joined under this alias, with its parent joined as `<alias>_parent`. */
-export function localId(alias: string): Prisma.Sql {
+export function localId(alias: string): Sql {
   return text(
     `CASE WHEN ${alias}.parent_id IS NULL THEN ${alias}.segment ELSE ${alias}_parent.segment || '.' || ${alias}.segment END`,
   );
 }
 
 /** A task as lists show it, as JSON. */
-export function summary(alias: string): Prisma.Sql {
+export function summary(alias: string): Sql {
   return sql`json_build_object('id', ${text(`${alias}.id`)}, 'localId', ${localId(alias)},
     'title', ${text(`${alias}.title`)}, 'status', ${text(`${alias}.status`)})`;
 }
@@ -53,7 +52,7 @@ const scoreScale = 1_000_000_000;
 export function createTaskStore(db: Db, organizationId: string): TaskStore {
   const own = sql`t.organization_id = ${organizationId}::uuid`;
 
-  const read = async (condition: Prisma.Sql, rest: Prisma.Sql): Promise<TaskRecord[]> =>
+  const read = async (condition: Sql, rest: Sql): Promise<TaskRecord[]> =>
     await db.query<TaskRecord>(sql`SELECT ${columns} FROM ${source} WHERE ${own} AND ${condition} ${rest}`);
 
   const find = async (locator: TaskLocator): Promise<TaskRecord | undefined> =>
@@ -217,7 +216,7 @@ export function createTaskStore(db: Db, organizationId: string): TaskStore {
   };
 }
 
-function located(locator: TaskLocator, organizationId: string): Prisma.Sql {
+function located(locator: TaskLocator, organizationId: string): Sql {
   if ("id" in locator) return sql`t.id = ${locator.id}::uuid`;
   // Only the segment narrows by index; a slug may hold dots itself, so the whole local id decides.
   const segments = locator.localId.split(".").map((_, cut, parts) => parts.slice(cut).join("."));
@@ -225,8 +224,8 @@ function located(locator: TaskLocator, organizationId: string): Prisma.Sql {
     AND t.segment = ANY(${segments}::text[]) AND ${localId("t")} = ${locator.localId}`;
 }
 
-function filtered(filter: TaskFilter): Prisma.Sql[] {
-  const conditions: (Prisma.Sql | false)[] = [
+function filtered(filter: TaskFilter): Sql[] {
+  const conditions: (Sql | false)[] = [
     filter.statuses !== undefined && sql`t.status = ANY(${filter.statuses}::text[])`,
     filter.priorities !== undefined && sql`t.priority = ANY(${filter.priorities}::text[])`,
     filter.assignee !== undefined && sql`t.assignee = ${filter.assignee}`,
@@ -250,7 +249,7 @@ function row(task: TaskInsert): object {
   };
 }
 
-function changed(change: TaskChange): (Prisma.Sql | false)[] {
+function changed(change: TaskChange): (Sql | false)[] {
   return [
     change.title !== undefined && sql`title = ${change.title}`,
     change.description !== undefined && sql`description = ${change.description}`,
