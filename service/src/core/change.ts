@@ -1,3 +1,4 @@
+import type { RecentCredentials } from "./access/recent.ts";
 import type { Context } from "./context.ts";
 import { AppError, notFound } from "./errors.ts";
 import type { EventType } from "./events/schema.ts";
@@ -13,6 +14,7 @@ export interface Services {
   storage: Storage;
   sealer: Sealer;
   flags: Flags;
+  credentials: RecentCredentials;
 }
 
 export interface Change {
@@ -22,6 +24,8 @@ export interface Change {
   input: unknown;
   /** The result holds a secret, which an idempotency record may not show. */
   secret?: boolean;
+  /** It may take from somebody what they may do: that counts from the next request on. */
+  restricts?: boolean;
 }
 
 /**
@@ -30,6 +34,17 @@ export interface Change {
  * sent again. The result must be plain JSON.
  */
 export async function change<T>(
+  services: Services,
+  ctx: Context,
+  wanted: Change,
+  work: (tx: Transaction) => Promise<T>,
+): Promise<T> {
+  const result = await changeOnce(services, ctx, wanted, work);
+  if (wanted.restricts) services.credentials.forget();
+  return result;
+}
+
+async function changeOnce<T>(
   services: Services,
   ctx: Context,
   { operation, input, secret = false }: Change,

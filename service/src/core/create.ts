@@ -1,3 +1,4 @@
+import { createRecentCredentials } from "./access/recent.ts";
 import { createAccess } from "./access/service.ts";
 import { createAgents } from "./agents/service.ts";
 import { createAttempts } from "./attempts/service.ts";
@@ -36,7 +37,8 @@ export async function createCore(
   secret: string,
   { languageModel = null, flags = noFlagSource, webhooks = {} }: CoreOptions = {},
 ): Promise<Core> {
-  const services = { storage, sealer: await createSealer(secret), flags };
+  const credentials = createRecentCredentials();
+  const services = { storage, sealer: await createSealer(secret), flags, credentials };
   return {
     access: createAccess(services),
     organizations: createOrganizations(services),

@@ -60,7 +60,7 @@ export function ensureUsable(found: Partial<Pick<TokenOwner, "disabled" | "revok
   if (found.expired) throw unauthenticated("The token has expired; ask for a new one.");
 }
 
-export function createAccess({ storage }: Pick<Services, "storage">): Access {
+export function createAccess({ storage, credentials }: Pick<Services, "storage" | "credentials">): Access {
   const { identity } = storage;
 
   function toCaller(principal: Principal, callerScopes: readonly Scope[], tokenId: string | null): Caller {
@@ -95,7 +95,9 @@ export function createAccess({ storage }: Pick<Services, "storage">): Access {
 
   return {
     async fromAccessToken(token) {
-      const owner = usable(await identity.findToken(await sha256(token)));
+      const owner = await credentials.find(token, async () =>
+        usable(await identity.findToken(await sha256(token))),
+      );
       return toCaller(owner, owner.scopes, owner.tokenId);
     },
 
@@ -120,15 +122,18 @@ export function createAccess({ storage }: Pick<Services, "storage">): Access {
     },
 
     async fromSession(claims) {
-      if (claims.tokenId !== null) usable(await identity.findTokenById(claims.tokenId));
-      const principals = [
-        ...(await identity.listPrincipals({ userId: claims.memberId })),
-        ...(await identity.listPrincipals({ agentId: claims.memberId })),
-      ];
-      const principal = principals.find((one) => one.organizationId === claims.organizationId);
-      if (principal === undefined)
-        throw unauthenticated("The session's membership has ended; sign in again.");
-      return toCaller(principal, claims.scopes, claims.tokenId);
+      const { organizationId, memberId, tokenId } = claims;
+      const principal = await credentials.find(`${organizationId} ${memberId} ${tokenId}`, async () => {
+        if (tokenId !== null) usable(await identity.findTokenById(tokenId));
+        const principals = [
+          ...(await identity.listPrincipals({ userId: memberId })),
+          ...(await identity.listPrincipals({ agentId: memberId })),
+        ];
+        const found = principals.find((one) => one.organizationId === organizationId);
+        if (found === undefined) throw unauthenticated("The session's membership has ended; sign in again.");
+        return found;
+      });
+      return toCaller(principal, claims.scopes, tokenId);
     },
 
     async openSession(caller, organizationSlug) {

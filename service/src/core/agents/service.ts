@@ -50,7 +50,7 @@ export function createAgents(services: Services): Agents {
       return change(
         services,
         ctx,
-        { operation: "agent.update", input: { id, patch, version } },
+        { operation: "agent.update", input: { id, patch, version }, restricts: true },
         async (tx) => {
           const before = await getById("agent", id, tx.agents.find);
           if (before.version !== version) throw versionMismatch("agent", version, before.version);
@@ -66,12 +66,17 @@ export function createAgents(services: Services): Agents {
 
     async delete(ctx, id, version) {
       authorize(ctx, "agent:write");
-      await change(services, ctx, { operation: "agent.delete", input: { id, version } }, async (tx) => {
-        const before = await getById("agent", id, tx.agents.find);
-        if (!(await tx.agents.delete(before.id, version)))
-          throw await staleWrite("agent", before.id, version, tx.agents.find);
-        await record(tx, ctx, "agent.deleted", {}, { agent: before.id, name: before.name });
-      });
+      await change(
+        services,
+        ctx,
+        { operation: "agent.delete", input: { id, version }, restricts: true },
+        async (tx) => {
+          const before = await getById("agent", id, tx.agents.find);
+          if (!(await tx.agents.delete(before.id, version)))
+            throw await staleWrite("agent", before.id, version, tx.agents.find);
+          await record(tx, ctx, "agent.deleted", {}, { agent: before.id, name: before.name });
+        },
+      );
     },
   };
 }

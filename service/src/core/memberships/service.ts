@@ -65,7 +65,7 @@ export function createMemberships(services: Services): Memberships {
       return change(
         services,
         ctx,
-        { operation: "membership.update", input: { id, patch, version } },
+        { operation: "membership.update", input: { id, patch, version }, restricts: true },
         async (tx) => {
           const before = await getById("membership", id, tx.memberships.find);
           authorizeRole(ctx, before.role);
@@ -95,31 +95,36 @@ export function createMemberships(services: Services): Memberships {
 
     async delete(ctx, id, version) {
       authorize(ctx, "member:write");
-      await change(services, ctx, { operation: "membership.delete", input: { id, version } }, async (tx) => {
-        const before = await getById("membership", id, tx.memberships.find);
-        authorizeRole(ctx, before.role);
-        if (before.version !== version) throw versionMismatch("membership", version, before.version);
-        if (before.role === "agent") {
-          throw new AppError(
-            "conflict",
-            "An agent's membership goes with the agent; delete the agent instead.",
+      await change(
+        services,
+        ctx,
+        { operation: "membership.delete", input: { id, version }, restricts: true },
+        async (tx) => {
+          const before = await getById("membership", id, tx.memberships.find);
+          authorizeRole(ctx, before.role);
+          if (before.version !== version) throw versionMismatch("membership", version, before.version);
+          if (before.role === "agent") {
+            throw new AppError(
+              "conflict",
+              "An agent's membership goes with the agent; delete the agent instead.",
+            );
+          }
+          await keepAnOwner(tx, before);
+          if (!(await tx.memberships.delete(before.id, version)))
+            throw await staleWrite("membership", before.id, version, tx.memberships.find);
+          await record(
+            tx,
+            ctx,
+            "membership.deleted",
+            {},
+            {
+              membership: before.id,
+              member: before.member,
+              role: before.role,
+            },
           );
-        }
-        await keepAnOwner(tx, before);
-        if (!(await tx.memberships.delete(before.id, version)))
-          throw await staleWrite("membership", before.id, version, tx.memberships.find);
-        await record(
-          tx,
-          ctx,
-          "membership.deleted",
-          {},
-          {
-            membership: before.id,
-            member: before.member,
-            role: before.role,
-          },
-        );
-      });
+        },
+      );
     },
   };
 }

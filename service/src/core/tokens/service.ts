@@ -85,13 +85,24 @@ export function createTokens(services: Services): Tokens {
 
     async revoke(ctx, id) {
       authorize(ctx, "token:own");
-      await change(services, ctx, { operation: "token.revoke", input: { id } }, async (tx) => {
-        const token = await getById("token", id, tx.tokens.find);
-        if (!readable(ctx, token)) throw notFound("token", id);
-        const revoked = await tx.tokens.revoke(token.id);
-        if (revoked === undefined) throw new AppError("conflict", "The token is revoked already.");
-        await record(tx, ctx, "token.revoked", {}, { token: token.id, name: token.name, owner: token.owner });
-      });
+      await change(
+        services,
+        ctx,
+        { operation: "token.revoke", input: { id }, restricts: true },
+        async (tx) => {
+          const token = await getById("token", id, tx.tokens.find);
+          if (!readable(ctx, token)) throw notFound("token", id);
+          const revoked = await tx.tokens.revoke(token.id);
+          if (revoked === undefined) throw new AppError("conflict", "The token is revoked already.");
+          await record(
+            tx,
+            ctx,
+            "token.revoked",
+            {},
+            { token: token.id, name: token.name, owner: token.owner },
+          );
+        },
+      );
     },
   };
 }
