@@ -71,15 +71,12 @@ export async function getProject(tx: Repositories, key: string): Promise<Project
   return project;
 }
 
-export async function getTag(
-  tx: Repositories,
-  key: string,
-  name: string,
-): Promise<{ project: ProjectRecord; tag: TagRecord }> {
-  const project = await getProject(tx, key);
-  const tag = findUnstorable(name).length > 0 ? undefined : await tx.tags.find(project.id, name);
-  if (tag === undefined) throw notFound("tag", name);
-  return { project, tag };
+export async function getTag(tx: Repositories, key: string, name: string): Promise<TagRecord> {
+  const tag = findUnstorable([key, name]).length > 0 ? undefined : await tx.tags.find(key, name);
+  if (tag !== undefined) return tag;
+  // Which of the two is not there.
+  await getProject(tx, key);
+  throw notFound("tag", name);
 }
 
 /** A row named by its UUID; anything else names nothing. */

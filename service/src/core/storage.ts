@@ -89,6 +89,10 @@ export interface Repositories {
   deliveries: DeliveryStore;
 }
 
+/**
+ * What is asked of it runs in the order in which it is asked, also when that is at once and none is waited for: the database is then
+ * asked in one round trip. Where one fails, so do those after it.
+ */
 export interface Transaction extends Repositories {
   idempotency: IdempotencyStore;
   /** As IdentityStore.createOrganization, as a part of this transaction. */
@@ -284,7 +288,7 @@ export interface TagRecord extends Tag {
 export interface TagStore {
   /** In the order of the file or of their making. */
   list(projectId: string): Promise<TagRecord[]>;
-  find(projectId: string, name: string): Promise<TagRecord | undefined>;
+  find(projectKey: string, name: string): Promise<TagRecord | undefined>;
   findById(id: string): Promise<TagRecord | undefined>;
   /** Placed behind the project's other tags. */
   insert(input: {

@@ -613,6 +613,46 @@ export function storageContract(open: () => Promise<TestStorage>): void {
       expect((await reader.tasks.find({ id: b.id }))?.title).toBe("Task+");
     });
 
+    test("what is asked for at once runs in the order in which it is asked, also behind a lock", async () => {
+      const task = await world.addTask();
+      const [locked, asked] = [createGate(), createGate()];
+      const holder = storage.transaction(world.organizationId, async (tx) => {
+        await tx.tags.lockGraphs([world.tagId]);
+        locked.open();
+        await asked.opened;
+        await tx.tasks.update(task.id, { rank: "z" }, null);
+      });
+      await locked.opened;
+      const seen = await storage.transaction(world.organizationId, async (tx) => {
+        const all = Promise.all([
+          tx.tags.lockGraphs([world.tagId]),
+          tx.tasks.neighbourRank(world.tagId, null, null, "before"),
+          tx.tasks.update(task.id, { title: "One" }, null),
+          tx.tasks.find({ id: task.id }),
+          tx.tasks.update(task.id, { title: "Two" }, null),
+          tx.tasks.find({ id: task.id }),
+        ]);
+        setTimeout(() => asked.open(), 50);
+        const [, rank, , one, , two] = await all;
+        return [rank, one?.title, two?.title];
+      });
+      await holder;
+      expect(seen).toEqual(["z", "One", "Two"]);
+    });
+
+    test("of what is asked for at once the first refusal is told, and nothing of it stays", async () => {
+      const task = await world.addTask();
+      const work = storage.transaction(world.organizationId, async (tx) => {
+        await Promise.all([
+          tx.tasks.update(task.id, { title: "Lost" }, null),
+          tx.tasks.update(task.id, { parentId: task.id }, null),
+          tx.tasks.update(task.id, { title: "Lost, too" }, null),
+        ]);
+      });
+      expect(await codeOf(work)).toBe("conflict");
+      expect(await reader.tasks.find({ id: task.id })).toMatchObject({ title: "Task", version: 1 });
+    });
+
     test("an error undoes all of it", async () => {
       const id = newId();
       await expect(
@@ -1402,6 +1442,7 @@ export function storageContract(open: () => Promise<TestStorage>): void {
     const task = await world.addTask({ title: "secret", status: "in-progress" });
     const subtask = await world.addTask({ parentId: task.id });
     await world.addDependency(subtask.id, (await world.addTask()).id);
+    await world.addTag("theirs");
     const agent = await reader.agents.insert({
       id: newId(),
       membershipId: newId(),
@@ -1461,7 +1502,7 @@ export function storageContract(open: () => Promise<TestStorage>): void {
         }),
         tx.tokens.insert({ ...tokenInput, id: newId(), hash: newId(), owner: { agentId: agent.id } }),
         tx.projects.update(world.projectId, { name: "x" }, 1),
-        tx.tags.find(world.projectId, "master"),
+        tx.tags.find(world.projectKey, "theirs"),
         tx.tags.findById(world.tagId),
         tx.tags.update(world.tagId, { name: "x" }, 1),
         tx.tasks.find({ id: task.id }),

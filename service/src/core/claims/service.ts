@@ -80,7 +80,7 @@ export function createClaims(services: Services): Claims {
     async list(ctx, key, name, page) {
       authorize(ctx, "project:read");
       const tx = services.storage.reader(ctx.organizationId);
-      const { tag } = await getTag(tx, key, name);
+      const tag = await getTag(tx, key, name);
       const keyset = openPage(`claims ${tag.id}`, page, ["uuid"]);
       const result = closePage(`claims ${tag.id}`, keyset, await tx.claims.list(tag.id, keyset), (row) => [
         row.id,
@@ -105,7 +105,7 @@ export function createClaims(services: Services): Claims {
             async (tx) => {
               // In here, because a repeat under an Idempotency-Key gets its answer whatever was switched off since.
               if (mode === "smart") await demandFlag(services, ctx, "smart-next", tx);
-              const { tag } = await getTag(tx, key, name);
+              const tag = await getTag(tx, key, name);
               const found = await tryNext(tx, ctx, tag.id, mode, ttlSeconds);
               // Thrown, so that nothing is kept under the Idempotency-Key for a call that changed nothing.
               if (found === null) throw nothingReady;

@@ -67,7 +67,7 @@ export function createDependencies(services: Services): Dependencies {
     async validate(ctx, key, name) {
       authorize(ctx, "project:read");
       const tx = services.storage.reader(ctx.organizationId);
-      const { tag } = await getTag(tx, key, name);
+      const tag = await getTag(tx, key, name);
       const problems = (await tx.dependencies.quarantined({ tagId: tag.id })).map(toQuarantined);
       return { tag: tag.name, valid: problems.length === 0, problems };
     },
@@ -75,13 +75,13 @@ export function createDependencies(services: Services): Dependencies {
     async fix(ctx, key, name) {
       authorize(ctx, "task:write");
       return change(services, ctx, { operation: "dependency.fix", input: { key, name } }, async (tx) => {
-        const { project, tag } = await getTag(tx, key, name);
+        const tag = await getTag(tx, key, name);
         await tx.tags.lockGraphs([tag.id]);
         const edges = await tx.dependencies.quarantined({ tagId: tag.id });
         const activated: QuarantinedDependency[] = [];
         const removed: QuarantinedDependency[] = [];
         for (const edge of edges) {
-          const target = await targetOf(tx, project.key, tag.name, edge);
+          const target = await targetOf(tx, tag.project, tag.name, edge);
           const holds =
             target !== undefined &&
             target.id !== edge.taskId &&
@@ -100,7 +100,7 @@ export function createDependencies(services: Services): Dependencies {
             tx,
             ctx,
             "dependency.fixed",
-            { projectId: project.id },
+            { projectId: tag.projectId },
             { tag: tag.name, activated, removed },
           );
         }

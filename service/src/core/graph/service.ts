@@ -32,7 +32,7 @@ export function createGraphs(services: Services): Graphs {
   ): Promise<{ tag: TagRecord; graph: TaskGraph }> {
     authorize(ctx, "project:read");
     return services.storage.snapshot(ctx.organizationId, async (tx) => {
-      const { tag } = await getTag(tx, key, name);
+      const tag = await getTag(tx, key, name);
       return { tag, graph: await loadGraph(tx, tag.id) };
     });
   }
@@ -70,7 +70,7 @@ export function createGraphs(services: Services): Graphs {
       authorize(ctx, "project:read");
       if (mode === "smart") await demandFlag(services, ctx, "smart-next");
       return services.storage.snapshot(ctx.organizationId, async (tx) => {
-        const { tag } = await getTag(tx, key, name);
+        const tag = await getTag(tx, key, name);
         const ranked = await findNext(tx, tag.id, mode, ctx.actor.id, 1 + alternatives);
         const [first, ...others] = ranked;
         const task = first && (await tx.tasks.find({ id: first.id }));

@@ -95,8 +95,7 @@ export function createImportExport(services: Services): ImportExport {
       authorize(ctx, "project:read");
       return services.storage.snapshot(ctx.organizationId, async (tx) => {
         const project = await getProject(tx, key);
-        const tags =
-          only === undefined ? await tx.tags.list(project.id) : [(await getTag(tx, key, only)).tag];
+        const tags = only === undefined ? await tx.tags.list(project.id) : [await getTag(tx, key, only)];
         const loaded: ExportTag[] = [];
         for (const tag of tags) loaded.push(await loadTag(tx, tag));
         return renderExport({ project: only === undefined ? project.source : null, tags: loaded }, form);

@@ -27,7 +27,7 @@ export async function analyzeComplexity(
 ): Promise<ComplexityAnalysis> {
   authorize(ctx, "task:write");
   const reader = services.storage.reader(ctx.organizationId);
-  const { tag } = await getTag(reader, key, name);
+  const tag = await getTag(reader, key, name);
   const tasks = await wantedTasks(reader, key, tag, input);
   const present = requireModel(model);
   return changeAfter(

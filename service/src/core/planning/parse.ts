@@ -34,7 +34,7 @@ export async function parsePrd(
 ): Promise<PlannedTasks> {
   authorize(ctx, "task:write");
   const reader = services.storage.reader(ctx.organizationId);
-  const { tag } = await getTag(reader, key, name);
+  const tag = await getTag(reader, key, name);
   const present = requireModel(model);
   const { existing = "refuse" } = input;
   return changeAfter(
@@ -93,7 +93,7 @@ export async function draftTask(
 ): Promise<Task> {
   authorize(ctx, "task:write");
   const reader = services.storage.reader(ctx.organizationId);
-  const { tag } = await getTag(reader, key, name);
+  const tag = await getTag(reader, key, name);
   const present = requireModel(model);
   return changeAfter(
     services,

@@ -35,7 +35,7 @@ export function createTags(services: Services): Tags {
 
     async get(ctx, key, name) {
       authorize(ctx, "project:read");
-      return toTag((await getTag(services.storage.reader(ctx.organizationId), key, name)).tag);
+      return toTag(await getTag(services.storage.reader(ctx.organizationId), key, name));
     },
 
     async create(ctx, key, input) {
@@ -63,7 +63,7 @@ export function createTags(services: Services): Tags {
         ctx,
         { operation: "tag.update", input: { key, name, patch, version } },
         async (tx) => {
-          const { project, tag: before } = await getTag(tx, key, name);
+          const before = await getTag(tx, key, name);
           if (before.version !== version) throw versionMismatch("tag", version, before.version);
           const changes = changesOf<Tag>(before, patch);
           if (Object.keys(changes).length === 0) return toTag(before);
@@ -73,7 +73,7 @@ export function createTags(services: Services): Tags {
             tx,
             ctx,
             "tag.updated",
-            { projectId: project.id },
+            { projectId: before.projectId },
             { tag: before.id, name: before.name, changes },
           );
           return toTag(after);
@@ -84,7 +84,7 @@ export function createTags(services: Services): Tags {
     async delete(ctx, key, name, version) {
       authorize(ctx, "tag:write");
       await change(services, ctx, { operation: "tag.delete", input: { key, name, version } }, async (tx) => {
-        const { project, tag } = await getTag(tx, key, name);
+        const tag = await getTag(tx, key, name);
         await tx.tags.lockGraphs([tag.id]);
         const held = await tx.claims.findForeign(tag.id, ctx.actor.id);
         if (held !== undefined) {
@@ -95,20 +95,20 @@ export function createTags(services: Services): Tags {
           );
         }
         if (!(await tx.tags.delete(tag.id, version))) throw await stale(tx, tag, version);
-        await record(tx, ctx, "tag.deleted", { projectId: project.id }, { tag: tag.id, name: tag.name });
+        await record(tx, ctx, "tag.deleted", { projectId: tag.projectId }, { tag: tag.id, name: tag.name });
       });
     },
 
     async copy(ctx, key, name, input) {
       authorize(ctx, "tag:write");
       return change(services, ctx, { operation: "tag.copy", input: { key, name, input } }, async (tx) => {
-        const { project, tag: from } = await getTag(tx, key, name);
+        const from = await getTag(tx, key, name);
         // Behind the lock, so that the copy is one state of the graph and not a mixture of two.
         const [source] = await tx.tags.lockGraphs([from.id]);
         if (source === undefined) throw notFound("tag", name);
         const copy = await tx.tags.insert({
           id: newId(),
-          projectId: project.id,
+          projectId: from.projectId,
           name: input.name,
           description: input.description ?? source.description,
           metadata: source.metadata,
@@ -140,7 +140,7 @@ export function createTags(services: Services): Tags {
           tx,
           ctx,
           "tag.copied",
-          { projectId: project.id },
+          { projectId: from.projectId },
           {
             tag: copy.id,
             name: copy.name,

@@ -58,7 +58,7 @@ export function createTasks(services: Services): Tasks {
     async list(ctx, key, name, query) {
       authorize(ctx, "project:read");
       const tx = services.storage.reader(ctx.organizationId);
-      const { tag } = await getTag(tx, key, name);
+      const tag = await getTag(tx, key, name);
       const { limit: _l, cursor: _c, ...wanted } = query;
       const filter: TaskFilter = {
         ...(wanted.status === undefined ? {} : { statuses: wanted.status }),
@@ -105,7 +105,7 @@ export function createTasks(services: Services): Tasks {
     async create(ctx, key, name, input) {
       authorize(ctx, "task:write");
       return change(services, ctx, { operation: "task.create", input: { key, name, input } }, async (tx) => {
-        const { tag } = await getTag(tx, key, name);
+        const tag = await getTag(tx, key, name);
         return toTask(
           await createIn(tx, ctx, { project: key, tag: name, tagId: tag.id, parent: null }, input),
         );
@@ -158,7 +158,7 @@ export function createTasks(services: Services): Tasks {
     async batch(ctx, key, name, input) {
       authorize(ctx, "task:write");
       return change(services, ctx, { operation: "task.batch", input: { key, name, input } }, async (tx) => {
-        const { tag } = await getTag(tx, key, name);
+        const tag = await getTag(tx, key, name);
         await tx.tags.lockGraphs([tag.id]);
         const made = new Map<string, string>();
         const results: (Task | null)[] = [];
@@ -220,19 +220,22 @@ export async function createIn(
   place: Place,
   input: NewTask,
 ): Promise<TaskRecord> {
-  const [tag] = await tx.tags.lockGraphs([place.tagId]);
+  const { tagId } = place;
+  // All of it behind the lock. The parent may have become a subtask, or have gone, while this waited.
+  const [[tag], parent, number, lastRank] = await Promise.all([
+    tx.tags.lockGraphs([tagId]),
+    place.parent === null ? null : getTask(tx, place.parent),
+    place.parent === null ? tx.tags.takeNumbers(tagId, 1) : tx.tasks.takeSubtaskNumber(place.parent),
+    tx.tasks.neighbourRank(tagId, place.parent, null, "before"),
+  ]);
   if (tag === undefined) throw notFound("tag", place.tag);
-  // Read again behind the lock: the parent may have become a subtask, or have gone, while this waited.
-  const parent = place.parent === null ? null : await getTask(tx, place.parent);
   if (parent !== null) {
     requireTag(parent, tag.id);
     requireTopLevel(parent);
   }
-  const number =
-    parent === null ? await tx.tags.takeNumbers(tag.id, 1) : await tx.tasks.takeSubtaskNumber(parent.id);
   const { dependencies = [], ...fields } = input;
   const id = newId();
-  await tx.tasks.insert([
+  const made = tx.tasks.insert([
     {
       description: "",
       details: "",
@@ -253,27 +256,24 @@ export async function createIn(
       parentId: parent?.id ?? null,
       segment: String(number),
       number,
-      rank: generateKeyBetween(
-        await tx.tasks.neighbourRank(tag.id, parent?.id ?? null, null, "before"),
-        null,
-      ),
+      rank: generateKeyBetween(lastRank, null),
       source: null,
       nextLocalNumber: 1,
     },
   ]);
-  const task = await getTask(tx, id);
-  await record(
+  const told = record(
     tx,
     ctx,
     "task.created",
-    { projectId: task.projectId, taskId: id },
+    { projectId: tag.projectId, taskId: id },
     {
-      tag: task.tag,
-      localId: task.localId,
-      title: task.title,
-      status: task.status,
+      tag: tag.name,
+      localId: parent === null ? String(number) : `${parent.localId}.${number}`,
+      title: input.title,
+      status: input.status ?? "pending",
     },
   );
+  const [, , task] = await Promise.all([made, told, getTask(tx, id)]);
   return addDependencies(tx, ctx, task, dependencies);
 }
 
@@ -394,7 +394,7 @@ async function moveIn(
     throw invalidInput("/after", "Give either before or after, not both.");
   }
   const found = await getTask(tx, reference);
-  const to = input.tag === undefined ? undefined : (await getTag(tx, found.project, input.tag)).tag;
+  const to = input.tag === undefined ? undefined : await getTag(tx, found.project, input.tag);
   const [...tags] = await tx.tags.lockGraphs([...new Set([found.tagId, to?.id ?? found.tagId])]);
   const task = await getTask(tx, found.id);
   requireTag(task, found.tagId);

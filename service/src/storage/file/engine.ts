@@ -191,9 +191,16 @@ export function createEngine({ journal, lock, file, name }: EngineParts): Engine
   const runOnce = async <T>(work: (db: Db) => Promise<T>): Promise<T> => {
     await turns.enter();
     const tx = begin();
+    let before: Promise<unknown> = Promise.resolve();
+    // Also those that are asked for together: each sees what the one before it did.
+    const inTurn = <R>(statement: () => R | Promise<R>): Promise<R> => {
+      const mine = before.then(statement);
+      before = mine.catch(() => {});
+      return mine;
+    };
     const db: Db = {
-      read: async (look) => look(usable(tx).rows),
-      write: async (change) => await change(usable(tx)),
+      read: (look) => inTurn(() => look(usable(tx).rows)),
+      write: (change) => inTurn(() => change(usable(tx))),
     };
     let limit: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {

@@ -28,9 +28,10 @@ export function createTagStore(db: Db, organizationId: string): TagStore {
     list: async (projectId) =>
       await db.read((rows) => inProject(rows, projectId).map((tag) => tagRecord(rows, tag))),
 
-    find: async (projectId, name) =>
+    find: async (projectKey, name) =>
       await db.read((rows) => {
-        const tag = own(rows.tags.where("name", pair(projectId, name))[0]);
+        const [project] = rows.projects.where("key", pair(organizationId, projectKey));
+        const tag = own(rows.tags.where("name", pair(project?.id ?? "", name))[0]);
         return tag && tagRecord(rows, tag);
       }),
 

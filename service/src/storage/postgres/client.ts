@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import { isRetryable, translate } from "./errors.ts";
-import type { Db } from "./sql.ts";
+import type { Db, Sql } from "./sql.ts";
 
 export interface PostgresOptions {
   connectionString: string;
@@ -39,16 +39,17 @@ export function openDatabase(options: PostgresOptions): Database {
   const pool = createPool(options);
   const observe: ObserveStatement = options.observe ?? ((_text, run) => run());
 
-  const query = async (
-    on: pg.Pool | pg.PoolClient,
-    text: string,
-    values: unknown[],
-  ): Promise<pg.QueryResult> =>
+  const query = async (on: pg.Pool | pg.PoolClient, { text, values }: Sql): Promise<pg.QueryResult> =>
     await observe(text, () => on.query({ name: statementName(text), text, values })).catch(translate);
 
-  const on = (connection: pg.Pool | pg.PoolClient): Db => ({
-    query: async ({ text, values }) => (await query(connection, text, values)).rows,
-    execute: async ({ text, values }) => (await query(connection, text, values)).rowCount ?? 0,
+  const both = async <Row>(client: pg.PoolClient, change: Sql, read: Sql) => {
+    const [changed, found] = await Promise.all([query(client, change), query(client, read)]);
+    return { touched: changed.rowCount ?? 0, rows: found.rows as Row[] };
+  };
+
+  const on = (connection: pg.Pool | pg.PoolClient): Omit<Db, "executeAndQuery"> => ({
+    query: async (statement) => (await query(connection, statement)).rows,
+    execute: async (statement) => (await query(connection, statement)).rowCount ?? 0,
   });
 
   async function once<T>(work: (db: Db) => Promise<T>, isolation: Isolation): Promise<T> {
@@ -65,7 +66,10 @@ export function openDatabase(options: PostgresOptions): Database {
       client.release(true);
     }, options.statementTimeoutMs * 2);
     try {
-      const result = await work(on(client));
+      const result = await work({
+        ...on(client),
+        executeAndQuery: async (change, read) => await both(client, change, read),
+      });
       const failed = await begun;
       if (failed !== undefined) throw failed.error;
       const { command } = await observe("COMMIT", () => client.query("COMMIT"));
@@ -89,6 +93,14 @@ export function openDatabase(options: PostgresOptions): Database {
 
   return {
     ...on(pool),
+    async executeAndQuery(change, read) {
+      const client = await pool.connect().catch(translate);
+      try {
+        return await both(client, change, read);
+      } finally {
+        client.release();
+      }
+    },
     async transaction(work, isolation = "READ COMMITTED") {
       for (let attempt = 1; ; attempt += 1) {
         try {

@@ -7,6 +7,8 @@ export interface Db {
   query<Row>(sql: Sql): Promise<Row[]>;
   /** How many rows it touched. */
   execute(sql: Sql): Promise<number>;
+  /** A change, and what is read behind it: on one connection, in one round trip, each a statement of its own. */
+  executeAndQuery<Row>(change: Sql, read: Sql): Promise<{ touched: number; rows: Row[] }>;
 }
 
 /**

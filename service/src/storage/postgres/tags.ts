@@ -24,12 +24,11 @@ export function createTagStore(db: Db, organizationId: string): TagStore {
         ORDER BY g.position, g.id`);
     },
 
-    async find(projectId, name) {
+    async find(projectKey, name) {
       return first(
         await db.query<TagRecord>(sql`
           SELECT ${columns} FROM ${source}
-          WHERE g.project_id = ${projectId}::uuid AND g.organization_id = ${organizationId}::uuid
-            AND g.name = ${name}`),
+          WHERE p.organization_id = ${organizationId}::uuid AND p.key = ${projectKey} AND g.name = ${name}`),
       );
     },
 
@@ -67,13 +66,14 @@ export function createTagStore(db: Db, organizationId: string): TagStore {
     },
 
     async lockGraphs(tagIds) {
-      await db.query(sql`
+      const lock = sql`
         SELECT id FROM tags WHERE id = ANY(${tagIds}::uuid[]) AND organization_id = ${organizationId}::uuid
-        ORDER BY id FOR NO KEY UPDATE`);
+        ORDER BY id FOR NO KEY UPDATE`;
       // A statement of its own: the one that waited for the lock still sees what was before it.
-      return await db.query<TagRecord>(sql`
+      const read = sql`
         SELECT ${columns} FROM ${source}
-        WHERE g.id = ANY(${tagIds}::uuid[]) AND g.organization_id = ${organizationId}::uuid ORDER BY g.id`);
+        WHERE g.id = ANY(${tagIds}::uuid[]) AND g.organization_id = ${organizationId}::uuid ORDER BY g.id`;
+      return (await db.executeAndQuery<TagRecord>(lock, read)).rows;
     },
 
     async takeNumbers(tagId, count) {

@@ -10,7 +10,7 @@ import type {
   TaskRecord,
   TaskStore,
 } from "../../core/storage.ts";
-import { and, assignments, type Db, first, iso, json, records, type Sql, sql, text } from "./sql.ts";
+import { and, assignments, type Db, empty, first, iso, json, records, type Sql, sql, text } from "./sql.ts";
 
 /** The local id of a task that is joined under this alias, with its parent joined as `<alias>_parent`. */
 export function localId(alias: string): Sql {
@@ -52,8 +52,11 @@ const scoreScale = 1_000_000_000;
 export function createTaskStore(db: Db, organizationId: string): TaskStore {
   const own = sql`t.organization_id = ${organizationId}::uuid`;
 
+  const selected = (condition: Sql, rest: Sql): Sql =>
+    sql`SELECT ${columns} FROM ${source} WHERE ${own} AND ${condition} ${rest}`;
+
   const read = async (condition: Sql, rest: Sql): Promise<TaskRecord[]> =>
-    await db.query<TaskRecord>(sql`SELECT ${columns} FROM ${source} WHERE ${own} AND ${condition} ${rest}`);
+    await db.query<TaskRecord>(selected(condition, rest));
 
   const find = async (locator: TaskLocator): Promise<TaskRecord | undefined> =>
     // A task whose own id holds a dot can share its local id with a subtask; the task goes first, always the same one.
@@ -108,13 +111,15 @@ export function createTaskStore(db: Db, organizationId: string): TaskStore {
     },
 
     async update(id, change, version) {
-      const touched = await db.execute(sql`
+      const update = sql`
         UPDATE tasks t SET
           ${assignments(changed(change))}
           version = version + 1, updated_at = clock_timestamp()
-        WHERE ${own} AND id = ${id}::uuid AND (${version}::int IS NULL OR version = ${version}::int)`);
+        WHERE ${own} AND id = ${id}::uuid AND (${version}::int IS NULL OR version = ${version}::int)`;
       // Read by a statement of its own: one that waited for the row still sees what was before the wait.
-      return touched === 0 ? undefined : await find({ id });
+      const after = selected(located({ id }, organizationId), empty);
+      const { touched, rows } = await db.executeAndQuery<TaskRecord>(update, after);
+      return touched === 0 ? undefined : first(rows);
     },
 
     async delete(id, version) {
@@ -134,10 +139,11 @@ export function createTaskStore(db: Db, organizationId: string): TaskStore {
     },
 
     async lock(ids) {
-      await db.query(sql`
+      const taken = sql`
         SELECT id FROM tasks t WHERE ${own} AND id = ANY(${ids}::uuid[])
-        ORDER BY (parent_id IS NOT NULL), id FOR NO KEY UPDATE`);
-      return await read(sql`t.id = ANY(${ids}::uuid[])`, sql`ORDER BY (t.parent_id IS NOT NULL), t.id`);
+        ORDER BY (parent_id IS NOT NULL), id FOR NO KEY UPDATE`;
+      const found = selected(sql`t.id = ANY(${ids}::uuid[])`, sql`ORDER BY (t.parent_id IS NOT NULL), t.id`);
+      return (await db.executeAndQuery<TaskRecord>(taken, found)).rows;
     },
 
     async subtaskStatuses(parentId) {
