@@ -6,13 +6,14 @@ import { fileURLToPath } from "node:url";
 export const chart = fileURLToPath(new URL("../../../charts/task-master-pro", import.meta.url));
 /**
  * The image under test; the one that comes after it, with a migration of its own that it needs; one that migrates and does
- * not start; one whose migration fails.
+ * not start; one whose migration fails; one that is ready and does not do its work.
  */
 export const images = {
   current: required("E2E_IMAGE"),
   next: required("E2E_NEXT_IMAGE"),
   broken: required("E2E_BROKEN_IMAGE"),
   failing: required("E2E_FAILING_IMAGE"),
+  wrong: required("E2E_WRONG_IMAGE"),
 };
 export const nextMigration = "20990101000000_e2e";
 /** Where the ingress controller listens. */
@@ -30,8 +31,13 @@ export interface Ran {
   stderr: string;
 }
 
-export async function run(program: string, args: string[], input?: string): Promise<Ran> {
-  const child = spawn(program, args, { stdio: "pipe" });
+export async function run(
+  program: string,
+  args: string[],
+  input?: string,
+  environment: Record<string, string> = {},
+): Promise<Ran> {
+  const child = spawn(program, args, { stdio: "pipe", env: { ...process.env, ...environment } });
   const ended = collect(child);
   child.stdin.end(input ?? "");
   return await ended;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs, upgrades and rolls back the chart on a real cluster, as its users see it through the ingress. Needs kubectl and helm
-# for a cluster that takes local images by LOAD_IMAGE (a command; `kind load docker-image` on kind), k6, and a Docker engine.
+# for a cluster that takes local images by LOAD_IMAGE (a command; `kind load docker-image` on kind), k6, jq, and a Docker engine.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 export PATH="$PWD/node_modules/.bin:$PATH"
@@ -41,5 +41,16 @@ RUN cp -r prisma/migrations/$migration prisma/migrations/20990102000000_fails \
 USER 10001:10001
 DOCKERFILE
 build "$E2E_FAILING_IMAGE" "$work/failing"
-${LOAD_IMAGE:-kind load docker-image} "$E2E_IMAGE" "$E2E_NEXT_IMAGE" "$E2E_BROKEN_IMAGE" "$E2E_FAILING_IMAGE"
+# One that starts, is ready, and does not do its work: the next task of every tag is not found.
+export E2E_WRONG_IMAGE=${E2E_IMAGE%:*}:e2e-wrong
+mkdir -p "$work/wrong"
+cat >"$work/wrong/Dockerfile" <<DOCKERFILE
+FROM $E2E_NEXT_IMAGE
+USER root
+RUN sed -i 's/graphs.next(contextOf(request), key, tag,/graphs.next(contextOf(request), key, "other",/' dist/rest/routes/graphs.js \
+  && grep -q '"other"' dist/rest/routes/graphs.js
+USER 10001:10001
+DOCKERFILE
+build "$E2E_WRONG_IMAGE" "$work/wrong"
+${LOAD_IMAGE:-kind load docker-image} "$E2E_IMAGE" "$E2E_NEXT_IMAGE" "$E2E_BROKEN_IMAGE" "$E2E_FAILING_IMAGE" "$E2E_WRONG_IMAGE"
 vitest run --project e2e "$@"
