@@ -1,13 +1,12 @@
 import { spawn } from "node:child_process";
-import { chmod, mkdtemp, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import type { DrillReport } from "../service/src/backup/drill.ts";
 import type { Manifest } from "../service/src/backup/manifest.ts";
 import { applyMigrations } from "../service/src/migrate/apply.ts";
-import { startServer } from "../service/src/storage/embedded/server.ts";
-import { writeResult } from "./results.ts";
+import { openBench, root } from "./bench.ts";
+import { print, writeResult } from "./results.ts";
 import { seedTasks } from "./seed.ts";
 
 const help = `Backs a large database up, verifies, drills and restores it, and measures time and memory of each.
@@ -25,7 +24,6 @@ than 150 MB of memory at any time.
 `;
 
 const goalMegabytes = 150;
-const root = path.join(import.meta.dirname, "..");
 const program = path.join(root, "dist/bin/cli.js");
 
 interface Step {
@@ -83,12 +81,10 @@ if (!Number.isInteger(tasks) || tasks < 1) {
   process.exit(2);
 }
 
-const print = (line: string) => void process.stdout.write(`${line}\n`);
-const folder = await mkdtemp(path.join(tmpdir(), "task-master-pro-bench-"));
-await chmod(folder, 0o711);
-const server = values.database === undefined ? await startServer(path.join(folder, "data")) : undefined;
+const bench = await openBench();
 try {
-  const connectionString = values.database ?? server?.connectionString ?? "";
+  const { folder } = bench;
+  const connectionString = values.database ?? (await bench.startDatabase());
   const env: Record<string, string> = {
     TASKMASTER_BACKUP_SCRATCH_DIRECTORY: folder,
     ...(process.env.TASKMASTER_BACKUP_TARGET === undefined
@@ -120,7 +116,6 @@ try {
 
   const gigabytes = drill.databaseBytes / 1e9;
   const result = {
-    measuredAt: new Date().toISOString(),
     tasks,
     rows: drill.rows,
     form: manifest.data.form,
@@ -144,6 +139,5 @@ try {
     process.exitCode = 1;
   }
 } finally {
-  await server?.close();
-  await rm(folder, { recursive: true, force: true });
+  await bench.close();
 }

@@ -1,6 +1,7 @@
 import { parseArgs } from "node:util";
 import { createFolder, openFolderCore } from "../service/test/support/folder.ts";
-import { quantile, writeResult } from "./results.ts";
+import { print, writeResult } from "./results.ts";
+import { quantile } from "./statistics.ts";
 
 const help = `Changes the status of single tasks in a tasks.json as large as the largest known one, and measures each change.
 
@@ -18,7 +19,6 @@ const goalMs = 100;
 const { values } = parseArgs({
   options: { changes: { type: "string", default: "100" }, help: { type: "boolean", default: false } },
 });
-const print = (line: string) => void process.stdout.write(`${line}\n`);
 if (values.help) {
   print(help);
   process.exit(0);
@@ -78,7 +78,6 @@ try {
 
   const change = { p50: quantile(times, 0.5), p90: quantile(times, 0.9), max: quantile(times, 1) };
   const result = {
-    measuredAt: new Date().toISOString(),
     bytes: text.length,
     changes,
     changeMs: change,

@@ -1,5 +1,5 @@
 import { Worker } from "node:worker_threads";
-import { rank } from "./results.ts";
+import { rank, round } from "./statistics.ts";
 import type { LoadMessage, LoadOptions, LoadRecord } from "./writers.ts";
 
 export interface Load {
@@ -88,10 +88,6 @@ export function stallsOf(record: LoadRecord, from: number, to: number): LoadReco
   return record.stalls
     .filter((stall) => stall.to >= from && stall.to < to)
     .sort((a, b) => b.to - b.from - (a.to - a.from));
-}
-
-export function round(value: number): number {
-  return Math.round(value * 100) / 100;
 }
 
 function greatest(values: number[]): number {

@@ -17,7 +17,8 @@ import {
   type Tally,
   tally,
 } from "../service/test/support/status-servers.ts";
-import { quantile, writeResult } from "./results.ts";
+import { print, writeResult } from "./results.ts";
+import { estimate, median } from "./statistics.ts";
 
 const help = `Lets MCP servers change one tasks.json at once, ours and the task-master-ai tool's beside it, and counts what is lost.
 
@@ -45,7 +46,6 @@ const { values } = parseArgs({
     help: { type: "boolean", default: false },
   },
 });
-const print = (line: string) => void process.stdout.write(`${line}\n`);
 if (values.help) {
   print(help);
   process.exit(0);
@@ -134,18 +134,11 @@ function sum(tallies: Tally[]): Tally {
   };
 }
 
-/** A 95 % interval of the median, by drawing again from what was measured. */
-function interval(numbers: number[]): [number, number] {
-  const draw = () => numbers[Math.floor(Math.random() * numbers.length)] ?? 0;
-  const medians = Array.from({ length: 2_000 }, () => quantile(numbers.map(draw), 0.5));
-  return [quantile(medians, 0.025), quantile(medians, 0.975)];
-}
-
 function row(name: string, tally: Tally): string {
   const cells = [tally.sent, tally.acknowledged, tally.kept, tally.lost].map((cell) =>
     String(cell).padStart(6),
   );
-  return `  ${name.padEnd(24)}${cells.join("")}${quantile(tally.ms, 0.5).toFixed(1).padStart(11)}`;
+  return `  ${name.padEnd(24)}${cells.join("")}${median(tally.ms).toFixed(1).padStart(11)}`;
 }
 const heading = `  ${"".padEnd(24)}  sent  ackn.  kept  lost  median ms`;
 
@@ -172,23 +165,21 @@ try {
   // Answers a second, refusals included: what the other side refuses or loses counts for it here.
   const ratios = bursts.ours.map(({ ms }, pair) => (bursts.theirs[pair]?.ms[0] ?? 0) / (ms[0] ?? 1));
   const same = bursts.ours.slice(1).map(({ ms }, pair) => (bursts.ours[pair]?.ms[0] ?? 0) / (ms[0] ?? 1));
-  const ratio = quantile(ratios, 0.5);
-  const [low, high] = interval(ratios);
+  const { median: ratio, low, high } = estimate(ratios);
   print(`\nOne server, ten parallel changes, ${pairs} pairs:\n${heading}`);
   print(row(ours.name, sum(bursts.ours)));
   print(row(theirs.name, sum(bursts.theirs)));
   print(
     `  ${ratio.toFixed(1)} times as many answers a second (95 %: ${low.toFixed(1)} to ${high.toFixed(1)}; goal ${goal}).`,
   );
-  print(`  Ours against itself, one burst and the next: ${quantile(same, 0.5).toFixed(2)}.`);
+  print(`  Ours against itself, one burst and the next: ${median(same).toFixed(2)}.`);
 
   const result = {
-    measuredAt: new Date().toISOString(),
     peer: `${PEER_PACKAGE}@${PEER_VERSION}`,
     tasks: Number(tasks),
     duels,
     bursts: { ours: sum(bursts.ours), theirs: sum(bursts.theirs) },
-    throughput: { ratio, interval: [low, high], goal, itself: quantile(same, 0.5) },
+    throughput: { ratio, interval: [low, high], goal, itself: median(same) },
   };
   await writeResult("lost-updates", result);
   if (duels.ours.lost + result.bursts.ours.lost > 0 || ratio < goal) process.exitCode = 1;

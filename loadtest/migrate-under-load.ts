@@ -1,6 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { chmod, mkdtemp, rm } from "node:fs/promises";
-import { availableParallelism, cpus, loadavg, tmpdir } from "node:os";
+import { loadavg } from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
@@ -9,11 +8,12 @@ import { applyMigrations } from "../service/src/migrate/apply.ts";
 import type { MigrateProgress } from "../service/src/migrate/connection.ts";
 import { type MigrationFolder, readMigrations } from "../service/src/migrate/migrations.ts";
 import { revertMigrations } from "../service/src/migrate/revert.ts";
-import { startServer } from "../service/src/storage/embedded/server.ts";
-import { type Figures, figuresOf, type Load, round, stallsOf, startLoad } from "./load.ts";
+import { execute, openBench } from "./bench.ts";
+import { type Figures, figuresOf, type Load, stallsOf, startLoad } from "./load.ts";
 import { openProfile, type Profile } from "./profile.ts";
-import { writeResult } from "./results.ts";
+import { print, writeResult } from "./results.ts";
 import { seedTasks } from "./seed.ts";
+import { round } from "./statistics.ts";
 import type { LoadRecord } from "./writers.ts";
 
 const help = `Migrates a database of many tasks under a constant load of writes, up and down again, and measures what the
@@ -77,8 +77,6 @@ interface Mark {
 }
 
 const now = () => performance.timeOrigin + performance.now();
-const print = (line: string) => void process.stdout.write(`${line}\n`);
-
 /** What has to be undone, last first, however this ends. */
 const undo: (() => Promise<void>)[] = [];
 let undoing: Promise<void> | undefined;
@@ -132,32 +130,17 @@ function isLoopback(url: string): boolean {
 
 /** A database of the bench's own, gone at the end. */
 async function openDatabase(given: string | undefined): Promise<string> {
-  const server = given ?? (await openServer());
+  if (given === undefined) {
+    const bench = await openBench();
+    undo.push(bench.close);
+    return await bench.startDatabase();
+  }
   const name = `tmp_bench_${randomBytes(4).toString("hex")}`;
-  await execute(server, `CREATE DATABASE ${name}`);
-  undo.push(async () => await execute(server, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`));
-  const url = new URL(server);
+  await execute(given, `CREATE DATABASE ${name}`);
+  undo.push(async () => void (await execute(given, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)));
+  const url = new URL(given);
   url.pathname = `/${name}`;
   return url.href;
-}
-
-async function openServer(): Promise<string> {
-  const directory = await mkdtemp(path.join(tmpdir(), "task-master-pro-bench-"));
-  undo.push(async () => await rm(directory, { recursive: true, force: true }));
-  // A server that runs as another user than this process must be able to pass through.
-  await chmod(directory, 0o711);
-  const server = await startServer(directory);
-  undo.push(async () => await server.close());
-  return server.connectionString;
-}
-
-async function execute(url: string, statement: string): Promise<void> {
-  const client = await connect(url);
-  try {
-    await client.query(statement);
-  } finally {
-    await client.end();
-  }
 }
 
 async function connect(url: string): Promise<pg.Client> {
@@ -175,11 +158,7 @@ async function readAll(own: MigrationFolder): Promise<MigrationFolder> {
 
 async function main(): Promise<number> {
   const options = parse();
-  const machine = {
-    cpus: availableParallelism(),
-    model: cpus()[0]?.model ?? "?",
-    loadBefore: loadavg()[0] ?? 0,
-  };
+  const loadBefore = loadavg()[0] ?? 0;
   const url = await openDatabase(options.database);
   const own = await readMigrations(path.join(import.meta.dirname, "migrations"));
   const folder = await readAll(own);
@@ -187,10 +166,12 @@ async function main(): Promise<number> {
 
   print(`making ${options.tasks.toLocaleString("en")} tasks…`);
   let told = now();
-  const seeded = await seedTasks(url, options.tasks, (done) => {
-    if (now() - told < 5_000) return;
-    told = now();
-    print(`  ${done.toLocaleString("en")}`);
+  const seeded = await seedTasks(url, options.tasks, {
+    onProgress(done) {
+      if (now() - told < 5_000) return;
+      told = now();
+      print(`  ${done.toLocaleString("en")}`);
+    },
   });
   print(`  in ${seconds(seeded.ms)}; the database has ${(seeded.bytes / 1e9).toFixed(2)} GB`);
 
@@ -240,7 +221,7 @@ async function main(): Promise<number> {
   await profile?.close();
 
   const written = (await countWrites(url)) - before;
-  const result = report({ options, machine, seeded, run, record, written, profile, naive });
+  const result = report({ options, loadBefore, seeded, run, record, written, profile, naive });
   const resultFile = await writeResult("migrate-under-load", result);
   print(`\n${path.relative(process.cwd(), resultFile)} has it all.`);
   return result.exitCode;
@@ -372,7 +353,7 @@ async function runNaive(run: Run, url: string): Promise<{ ms: number }> {
 
 interface Seen {
   options: Options;
-  machine: object;
+  loadBefore: number;
   seeded: { ms: number; bytes: number };
   run: Run;
   record: LoadRecord;
@@ -381,7 +362,7 @@ interface Seen {
   naive: { ms: number } | undefined;
 }
 
-function report({ options, machine, seeded, run, record, written, profile, naive }: Seen) {
+function report({ options, loadBefore, seeded, run, record, written, profile, naive }: Seen) {
   const figures = new Map(run.phases.map(({ name, from, to }) => [name, figuresOf(record, from, to)]));
   const of = (name: Phase["name"]) => figures.get(name) ?? figuresOf(record, 0, 0);
   const migrating = [of("up"), of("down")];
@@ -445,10 +426,8 @@ function report({ options, machine, seeded, run, record, written, profile, naive
   );
   return {
     exitCode,
-    measuredAt: new Date().toISOString(),
     options: { ...options, database: options.database === undefined ? "embedded" : "given" },
-    machine,
-    node: process.version,
+    loadBefore,
     seed: { seconds: round(seeded.ms / 1000), bytes: seeded.bytes },
     goalMs,
     stall,

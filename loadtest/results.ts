@@ -1,21 +1,63 @@
 import { mkdir, writeFile } from "node:fs/promises";
+import { availableParallelism, cpus, totalmem } from "node:os";
 import path from "node:path";
 
-/** Writes what was measured to loadtest/results/NAME.json, for a later run to be compared with. Returns the file. */
-export async function writeResult(name: string, result: object): Promise<string> {
-  const file = path.join(import.meta.dirname, "results", `${name}.json`);
+export const resultsFolder = path.join(import.meta.dirname, "results");
+
+/** A figure beside what was set as its goal (P1 to P12 of docs/performance.md). */
+export interface Goal {
+  id: string;
+  what: string;
+  /** With its unit, such as "1.33 (1.29 to 1.36)". */
+  value: string;
+  goal: string;
+  met: boolean;
+}
+
+/** How long requests took, milliseconds: the shortest, each hundredth of them, the longest; 101 numbers. */
+export interface Distribution {
+  name: string;
+  percentiles: number[];
+}
+
+/** Lines over a common axis. */
+export interface Chart {
+  title: string;
+  x: string;
+  y: string;
+  /** In powers of ten. */
+  logX?: boolean;
+  lines: { name: string; points: [number, number][] }[];
+}
+
+/** What a bench found; every result has it for people to read (see page.ts), and more for a program. */
+export interface Shown {
+  goals?: Goal[];
+  distributions?: Distribution[];
+  charts?: Chart[];
+}
+
+/** Writes what was measured, where and when, to loadtest/results/NAME.json. Returns the file. */
+export async function writeResult(name: string, result: Shown & Record<string, unknown>): Promise<string> {
+  const file = path.join(resultsFolder, `${name}.json`);
   await mkdir(path.dirname(file), { recursive: true });
-  await writeFile(file, `${JSON.stringify(result, null, 2)}\n`);
+  await writeFile(
+    file,
+    `${JSON.stringify({ measuredAt: new Date().toISOString(), machine: describeMachine(), ...result }, null, 2)}\n`,
+  );
   return file;
 }
 
-/** The smallest value that so large a share of the sorted ones does not exceed; 0 where there is none. */
-export function rank(sorted: number[], share: number): number {
-  return sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? 0;
+export function print(line: string): void {
+  process.stdout.write(`${line}\n`);
 }
 
-/** The value behind so large a share of the numbers; NaN where there is none. */
-export function quantile(numbers: number[], share: number): number {
-  const sorted = numbers.toSorted((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
+/** What the figures of a run depend on. */
+function describeMachine() {
+  return {
+    cpus: availableParallelism(),
+    model: cpus()[0]?.model ?? "?",
+    gigabytes: Math.round(totalmem() / 1e9),
+    node: process.version,
+  };
 }

@@ -1,56 +1,155 @@
+import { createHash } from "node:crypto";
 import { availableParallelism } from "node:os";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import pg from "pg";
+import { from as copyFrom } from "pg-copy-streams";
+import { scopes } from "../service/src/core/index.ts";
+import { createRandom } from "./statistics.ts";
 
 export interface Seeded {
   organizationId: string;
   projectId: string;
   tagId: string;
+  /** Of an owner, with every scope. */
+  token: string;
   tasks: number;
-  /** Of the rows, milliseconds. */
+  edges: number;
+  /** Of the rows and their indexes, milliseconds. */
   ms: number;
   /** Of the whole database, with the indexes. */
   bytes: number;
 }
 
-const organizationId = "01980d7e-8f00-7000-9000-000000000001";
+export const organizationId = "01980d7e-8f00-7000-9000-000000000001";
 const projectId = "01980d7e-8f00-7000-9000-000000000002";
 const tagId = "01980d7e-8f00-7000-9000-000000000003";
-const userId = "01980d7e-8f00-7000-9000-000000000004";
+export const userId = "01980d7e-8f00-7000-9000-000000000004";
 const membershipId = "01980d7e-8f00-7000-9000-000000000005";
+const tokenId = "01980d7e-8f00-7000-9000-000000000006";
+/** Of no secret: it is in the source, and the database is gone after the bench. */
+const token = `tmp_${"5eed".repeat(16)}`;
+
+const id = (n: number, kind: string) => `01980d7e-8f00-7000-${kind}-${n.toString(16).padStart(12, "0")}`;
 
 /** The id of the seeded task that was made as the n-th, from 0; they sort as they were made, as UUIDv7 do. */
 export function taskId(n: number): string {
-  return `01980d7e-8f00-7000-8000-${n.toString(16).padStart(12, "0")}`;
+  return id(n, "8000");
+}
+
+/** What the n-th task of a database looks like. */
+interface Shape {
+  tasks: number;
+  task(n: number): {
+    /** The n of the task that it is a subtask of. */
+    parent: number | null;
+    number: number;
+    subtasks: number;
+    status: string;
+    description: string;
+    details: string;
+    testStrategy: string;
+  };
+  dependsOn(n: number): number[];
 }
 
 const chunk = 20_000;
-const phrases = 2_000;
+const piece = 500;
+const phrases = writePhrases();
 
 /**
- * Fills a migrated database that holds no organization with one project of so many tasks, the same at every call: texts
- * of about a kilobyte, three of ten are subtasks, one of five waits for another, and two events each. It takes the
- * checks of foreign keys and the indexes that are not unique away while it writes, so it needs a superuser.
+ * Fills a migrated database that holds no organization with one project of so many tasks, the same at every call: three
+ * of ten are subtasks, one of five waits for another, and two events each. The texts of a task are about a kilobyte, or
+ * short ones where a database of a million tasks has to be there soon.
  */
 export async function seedTasks(
   connectionString: string,
   tasks: number,
+  { short = false, onProgress = () => {} }: { short?: boolean; onProgress?: (done: number) => void } = {},
+): Promise<Seeded> {
+  const statuses = ["pending", "pending", "pending", "done", "in-progress", "done", "pending"];
+  return await seed(
+    connectionString,
+    {
+      tasks,
+      // The n-th is a subtask of the one at the last multiple of ten when its last digit is 7, 8 or 9.
+      task: (n) => ({
+        parent: n % 10 > 6 ? n - (n % 10) : null,
+        number: n % 10 > 6 ? (n % 10) - 6 : n + 1,
+        subtasks: n % 10 === 0 ? 3 : 0,
+        status: statuses[n % 7] ?? "pending",
+        description: short ? phrase(n, 37, 11) : text(n, 2, 37, 11),
+        details: short ? "" : text(n, 8, 41, 13),
+        testStrategy: short ? "" : text(n, 2, 43, 17),
+      }),
+      dependsOn: (n) => (n % 5 === 3 && n % 10 < 7 ? [n - 2] : []),
+    },
+    onProgress,
+  );
+}
+
+/** The same, of tasks that are all ready to be worked on. */
+export async function seedReady(connectionString: string, tasks: number): Promise<Seeded> {
+  return await seed(connectionString, {
+    tasks,
+    task: (n) => ({ ...plain(n), status: "pending" }),
+    dependsOn: () => [],
+  });
+}
+
+/**
+ * The same, of one graph with so many edges: each task waits for two of the five hundred before it, and the first two
+ * fifths are done, as in a large project that is on its way.
+ */
+export async function seedGraph(connectionString: string, edges: number): Promise<Seeded> {
+  const tasks = Math.ceil(edges / 2) + 2;
+  return await seed(connectionString, {
+    tasks,
+    task: (n) => ({ ...plain(n), status: n < tasks * 0.4 ? "done" : "pending" }),
+    dependsOn(n) {
+      if (n < 2) return [];
+      const far = 1 + Math.floor(createRandom(n)() * Math.min(n, 500));
+      return far === 1 ? [n - 1, n - 2] : [n - 1, n - far];
+    },
+  });
+}
+
+/** A task of its own with a short text. */
+function plain(n: number) {
+  return {
+    parent: null,
+    number: n + 1,
+    subtasks: 0,
+    description: phrase(n, 37, 11),
+    details: "",
+    testStrategy: "",
+  };
+}
+
+function phrase(n: number, factor: number, shift: number): string {
+  return phrases[(n * factor + shift) % phrases.length] ?? "";
+}
+
+function text(n: number, count: number, factor: number, shift: number): string {
+  return Array.from({ length: count }, (_, i) => phrase(n, factor + 2 * i, shift + 97 * i)).join(". ");
+}
+
+/**
+ * By COPY, and with the checks of foreign keys and the indexes that are not unique away meanwhile, so it needs a
+ * superuser.
+ */
+async function seed(
+  connectionString: string,
+  shape: Shape,
   onProgress: (done: number) => void = () => {},
 ): Promise<Seeded> {
   const started = performance.now();
   const client = await connect(connectionString);
   try {
-    await client.query("CREATE SCHEMA loadtest");
-    await client.query("CREATE UNLOGGED TABLE loadtest.phrases (place int PRIMARY KEY, text text NOT NULL)");
-    await client.query(
-      "INSERT INTO loadtest.phrases SELECT n - 1, text FROM unnest($1::text[]) WITH ORDINALITY AS x(text, n)",
-      [writePhrases()],
-    );
-    await client.query("ANALYZE loadtest.phrases");
-    await insertProject(client, tasks);
+    await insertProject(client, shape.tasks);
     const indexes = await dropIndexes(client);
-    await insertTasks(connectionString, tasks, onProgress);
+    const edges = await copyAll(connectionString, shape, onProgress);
     for (const index of indexes) await client.query(index);
-    await client.query("DROP SCHEMA loadtest CASCADE");
     await client.query("VACUUM (ANALYZE)");
     // Or what was just written would be flushed in the middle of what is measured.
     await client.query("CHECKPOINT");
@@ -58,7 +157,8 @@ export async function seedTasks(
       "SELECT pg_database_size(current_database()) AS bytes",
     );
     const ms = performance.now() - started;
-    return { organizationId, projectId, tagId, tasks, ms, bytes: Number(rows[0]?.bytes) };
+    const { tasks } = shape;
+    return { organizationId, projectId, tagId, token, tasks, edges, ms, bytes: Number(rows[0]?.bytes) };
   } finally {
     await client.end().catch(() => {});
   }
@@ -78,11 +178,15 @@ async function insertProject(client: pg.Client, tasks: number): Promise<void> {
   await client.query("INSERT INTO organizations (id, slug, name) VALUES ($1, 'bench', 'Bench')", [
     organizationId,
   ]);
-  // Somebody whose token a client of the server can work with.
   await client.query("INSERT INTO users (id, email, name) VALUES ($1, 'bench@localhost', 'Bench')", [userId]);
   await client.query(
     "INSERT INTO memberships (id, organization_id, user_id, role) VALUES ($1, $2, $3, 'owner')",
     [membershipId, organizationId, userId],
+  );
+  await client.query(
+    `INSERT INTO access_tokens (id, organization_id, membership_id, name, hash, hint, scopes)
+     VALUES ($1, $2, $3, 'bench', $4, 'bench', $5)`,
+    [tokenId, organizationId, membershipId, createHash("sha256").update(token).digest("hex"), scopes],
   );
   await client.query(
     "INSERT INTO projects (id, organization_id, key, name, event_sequence) VALUES ($1, $2, 'BENCH', 'Bench', $3)",
@@ -105,23 +209,30 @@ async function dropIndexes(client: pg.Client): Promise<string[]> {
   return rows.map(({ definition }) => definition);
 }
 
-async function insertTasks(
+/** Returns how many edges there are. */
+async function copyAll(
   connectionString: string,
-  tasks: number,
+  shape: Shape,
   onProgress: (done: number) => void,
-): Promise<void> {
+): Promise<number> {
   let next = 0;
   let done = 0;
+  let edges = 0;
   const work = async () => {
     const client = await connect(connectionString);
     try {
-      for (;;) {
+      while (next < shape.tasks) {
         const from = next;
-        if (from >= tasks) return;
-        next = Math.min(from + chunk, tasks);
-        const to = next - 1;
-        await insertChunk(client, from, to);
-        done += to - from + 1;
+        next = Math.min(from + chunk, shape.tasks);
+        const to = next;
+        await copy(client, taskColumns, from, to, (n) => [taskRow(n, shape)]);
+        await copy(client, dependencyColumns, from, to, (n) => {
+          const rows = shape.dependsOn(n).map((on, position) => dependencyRow(n, on, position));
+          edges += rows.length;
+          return rows;
+        });
+        await copy(client, eventColumns, from, to, (n) => eventRows(n));
+        done += to - from;
         onProgress(done);
       }
     } finally {
@@ -130,49 +241,91 @@ async function insertTasks(
   };
   const workers = Math.min(4, availableParallelism());
   await Promise.all(Array.from({ length: workers }, work));
+  return edges;
 }
 
-const id = (n: string) => `('01980d7e-8f00-7000-8000-' || lpad(to_hex(${n}), 12, '0'))::uuid`;
-const phrase = (factor: number, shift: number) =>
-  `(SELECT text FROM loadtest.phrases p WHERE p.place = (n::bigint * ${factor} + ${shift}) % ${phrases})`;
-const text = (count: number, factor: number, shift: number) =>
-  Array.from({ length: count }, (_, i) => phrase(factor + 2 * i, shift + 97 * i)).join(" || '. ' || ");
-const created = "timestamptz '2026-01-01' + n * interval '1 second'";
+async function copy(
+  client: pg.Client,
+  columns: string,
+  from: number,
+  to: number,
+  rowsOf: (n: number) => string[],
+): Promise<void> {
+  function* pieces() {
+    for (let start = from; start < to; start += piece) {
+      let lines = "";
+      for (let n = start; n < Math.min(start + piece, to); n += 1) {
+        for (const row of rowsOf(n)) lines += `${row}\n`;
+      }
+      if (lines !== "") yield lines;
+    }
+  }
+  await pipeline(Readable.from(pieces()), client.query(copyFrom(`COPY ${columns} FROM STDIN`)));
+}
 
-/** The n-th task is a subtask of the one at the last multiple of ten when its last digit is 7, 8 or 9. */
-async function insertChunk(client: pg.Client, from: number, to: number): Promise<void> {
-  const given = [from, to, organizationId, projectId, tagId];
-  await client.query(
-    `INSERT INTO tasks (id, organization_id, project_id, tag_id, parent_id, segment, number, title, description, details,
-       test_strategy, status, priority, rank, assignee, effort, labels, metadata, version, next_local_number, created_at,
-       updated_at)
-     SELECT ${id("n")}, $3, $4, $5, CASE WHEN n % 10 > 6 THEN ${id("n - n % 10")} END,
-       CASE WHEN n % 10 > 6 THEN n % 10 - 6 ELSE n + 1 END::text, CASE WHEN n % 10 > 6 THEN n % 10 - 6 ELSE n + 1 END,
-       initcap(left(${phrase(31, 7)}, 60)), ${text(2, 37, 11)}, ${text(8, 41, 13)}, ${text(2, 43, 17)},
-       (ARRAY['pending', 'pending', 'pending', 'done', 'in-progress', 'done', 'pending'])[n % 7 + 1],
-       (ARRAY['high', 'medium', 'low', NULL])[n % 4 + 1], 'f' || lpad(to_hex(n), 6, '0'),
-       CASE WHEN n % 3 = 0 THEN 'person-' || n % 40 END, n % 16 + 1, ARRAY['area-' || n % 20, 'team-' || n % 7],
-       jsonb_build_object('source', 'bench', 'place', n), 2, CASE WHEN n % 10 = 0 THEN 4 ELSE 1 END, ${created}, ${created}
-     FROM generate_series($1::int, $2::int) n`,
-    given,
-  );
-  await client.query(
-    `INSERT INTO dependencies (id, organization_id, tag_id, task_id, depends_on_id, position)
-     SELECT gen_random_uuid(), $3, $4, ${id("n")}, ${id("n - 2")}, 0
-     FROM generate_series($1::int, $2::int) n WHERE n % 5 = 3 AND n % 10 < 7`,
-    [from, to, organizationId, tagId],
-  );
-  await client.query(
-    `INSERT INTO events (organization_id, project_id, sequence, type, task_id, actor_id, actor_kind, actor_name,
-       request_id, data, created_at)
-     SELECT $3, $4, n::bigint * 2 + step, CASE step WHEN 1 THEN 'task.created' ELSE 'task.updated' END, ${id("n")}, $5,
-       'agent', 'agent-' || n % 16, 'seed-' || n, CASE step
-         WHEN 1 THEN jsonb_build_object('localId', n + 1, 'title', ${phrase(31, 7)})
-         ELSE jsonb_build_object('version', 2, 'changes', jsonb_build_object('status', jsonb_build_array('pending', 'done')))
-       END, ${created}
-     FROM generate_series($1::int, $2::int) n, generate_series(1, 2) step`,
-    given,
-  );
+const taskColumns = `tasks (id, organization_id, project_id, tag_id, parent_id, segment, number, title, description,
+  details, test_strategy, status, priority, rank, assignee, effort, labels, metadata, version, next_local_number,
+  created_at, updated_at)`;
+const dependencyColumns = "dependencies (id, organization_id, tag_id, task_id, depends_on_id, position)";
+const eventColumns = `events (organization_id, project_id, sequence, type, task_id, actor_id, actor_kind, actor_name,
+  request_id, data, created_at)`;
+const none = "\\N";
+const firstInstant = Date.parse("2026-01-01T00:00:00Z");
+const created = (n: number) => new Date(firstInstant + n * 1000).toISOString();
+
+/** No text of the seed holds what COPY would have to be told of: a tab, a line's end or a backslash. */
+function taskRow(n: number, shape: Shape): string {
+  const task = shape.task(n);
+  const title = phrase(n, 31, 7).slice(0, 60);
+  return [
+    taskId(n),
+    organizationId,
+    projectId,
+    tagId,
+    task.parent === null ? none : taskId(task.parent),
+    task.number,
+    task.number,
+    title.charAt(0).toUpperCase() + title.slice(1),
+    task.description,
+    task.details,
+    task.testStrategy,
+    task.status,
+    ["high", "medium", "low", none][n % 4],
+    `f${n.toString(16).padStart(6, "0")}`,
+    n % 3 === 0 ? `person-${n % 40}` : none,
+    (n % 16) + 1,
+    `{area-${n % 20},team-${n % 7}}`,
+    `{"source":"bench","place":${n}}`,
+    2,
+    1 + task.subtasks,
+    created(n),
+    created(n),
+  ].join("\t");
+}
+
+function dependencyRow(n: number, on: number, position: number): string {
+  return [id(n * 2 + position, "a000"), organizationId, tagId, taskId(n), taskId(on), position].join("\t");
+}
+
+function eventRows(n: number): string[] {
+  const row = (step: number, type: string, data: string) =>
+    [
+      organizationId,
+      projectId,
+      n * 2 + step,
+      type,
+      taskId(n),
+      userId,
+      "agent",
+      `agent-${n % 16}`,
+      `seed-${n}`,
+      data,
+      created(n),
+    ].join("\t");
+  return [
+    row(1, "task.created", `{"localId":"${n + 1}","title":"${phrase(n, 31, 7)}"}`),
+    row(2, "task.updated", `{"version":2,"changes":{"status":["pending","done"]}}`),
+  ];
 }
 
 /** Made-up words of which a few are frequent and most are rare, as in a language: what an index of words depends on. */
@@ -206,21 +359,10 @@ function writePhrases(): string[] {
     Array.from({ length: 1 + Math.floor(random() * 3) }, () => pick(starts) + pick(vowels)).join("") +
     pick(["", "n", "r", "s", "t"]);
   const words = Array.from({ length: 5_000 }, word);
-  return Array.from({ length: phrases }, () =>
+  return Array.from({ length: 2_000 }, () =>
     Array.from(
       { length: 9 + Math.floor(random() * 6) },
       () => words[Math.floor(words.length * random() ** 3)],
     ).join(" "),
   );
-}
-
-/** Mulberry32: the same numbers at every run, so that two runs measure on the same rows. */
-function createRandom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
 }

@@ -1,15 +1,11 @@
-import { type ChildProcess, fork, spawn } from "node:child_process";
+import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
-import { chmod, mkdtemp, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import pg from "pg";
-import { applyMigrations } from "../service/src/migrate/apply.ts";
-import { startServer } from "../service/src/storage/embedded/server.ts";
-import { round } from "./load.ts";
-import { rank, writeResult } from "./results.ts";
+import { execute, openBench } from "./bench.ts";
+import { print, writeResult } from "./results.ts";
+import { rank, round } from "./statistics.ts";
 import type { ReadersOptions, ReadersReport } from "./stream-readers.ts";
 
 const help = `Opens many event streams of one server, writes events, and measures how soon each stream has each event, and the
@@ -28,7 +24,6 @@ one twice or out of order, when a slow one is not cut off, or when the server to
 `;
 
 const goalMegabytes = 300;
-const root = path.join(import.meta.dirname, "..");
 
 const { values } = parseArgs({
   options: {
@@ -54,69 +49,32 @@ if (![streams, slow, events, every].every((value) => Number.isInteger(value) && 
   process.exit(2);
 }
 
-const print = (line: string) => void process.stdout.write(`${line}\n`);
-
-/** What the process holds now, and the most that it ever held; megabytes. */
-async function memoryOf(child: ChildProcess): Promise<{ now: number; most: number }> {
-  const status = await readFile(`/proc/${child.pid}/status`, "utf8");
-  const read = (name: string) =>
-    (Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)?.[1] ?? 0) * 1024) / 1e6;
-  return { now: read("VmRSS"), most: read("VmHWM") };
-}
-
-/** The real program, on a free port; its first token as well. */
-async function startProgram(
-  databaseUrl: string,
-): Promise<{ child: ChildProcess; url: string; token: string; cut: () => number }> {
-  const child = spawn(process.execPath, [path.join(root, "dist/bin/cli.js"), "serve", "--welcome"], {
-    env: {
-      PATH: process.env.PATH,
-      MALLOC_ARENA_MAX: process.env.MALLOC_ARENA_MAX ?? "",
-      NODE_OPTIONS: process.env.NODE_OPTIONS ?? "",
-      DATABASE_URL: databaseUrl,
-      TASKMASTER_SESSION_SECRET: "a secret for benches, of thirty-two bytes or more",
-      TASKMASTER_RATE_LIMIT_MAX: "1000000000",
-      TASKMASTER_STREAMS_PER_TOKEN_MAX: "100000",
-      TASKMASTER_STREAMS_MAX: "100000",
-      PORT: "0",
-    },
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  let text = "";
-  child.stdout.on("data", (chunk: Buffer) => {
-    text += chunk.toString();
-  });
-  for (;;) {
-    const url = /ready at (\S+)/.exec(text)?.[1];
-    const token = /tmp_[0-9a-f]{64}/.exec(text)?.[0];
-    // Who takes nothing does not notice either that it is cut off; the server's log says it.
-    const cut = () => text.match(/"why":"stalled"/g)?.length ?? 0;
-    if (url !== undefined && token !== undefined) return { child, url, token, cut };
-    if (child.exitCode !== null) throw new Error("the server ended before it was ready");
-    await sleep(50);
-  }
-}
-
 async function fillLog(connectionString: string, count: number, size: number): Promise<void> {
-  const client = new pg.Client({ connectionString });
-  await client.connect();
-  await client.query(
+  await execute(
+    connectionString,
     `INSERT INTO events (organization_id, project_id, type, actor_id, actor_kind, actor_name, request_id, data)
-     SELECT organization_id, id, 'task.updated', id, 'agent', 'bench', 'bench', jsonb_build_object('text', repeat('x', $2))
-     FROM projects, generate_series(1, $1)`,
-    [count, size],
+     SELECT organization_id, id, 'task.updated', id, 'agent', 'bench', 'bench', jsonb_build_object('text', repeat('x', ${size}))
+     FROM projects, generate_series(1, ${count})`,
   );
-  await client.end();
 }
 
-const folder = await mkdtemp(path.join(tmpdir(), "task-master-pro-bench-"));
-await chmod(folder, 0o711);
-const database = await startServer(path.join(folder, "data"));
+const bench = await openBench();
 const children: ChildProcess[] = [];
 try {
-  await applyMigrations(database.connectionString);
-  const { child: server, url, token, cut } = await startProgram(database.connectionString);
-  children.push(server);
+  const databaseUrl = await bench.createDatabase("streams");
+  const server = await bench.serve({
+    name: "server",
+    databaseUrl,
+    settings: {
+      MALLOC_ARENA_MAX: process.env.MALLOC_ARENA_MAX ?? "",
+      TASKMASTER_STREAMS_PER_TOKEN_MAX: "100000",
+      TASKMASTER_STREAMS_MAX: "100000",
+    },
+  });
+  const { url } = server;
+  const token = /tmp_[0-9a-f]{64}/.exec(await server.output())?.[0] ?? "";
+  // Who takes nothing does not notice either that it is cut off; the server's log says it.
+  const cut = async () => (await server.output()).match(/"why":"stalled"/g)?.length ?? 0;
 
   const call = async (
     method: string,
@@ -141,8 +99,8 @@ try {
   };
   // A log of more than what the kernel takes for a reader, so that one who takes nothing shows.
   const filled = slow > 0 ? 300 : 0;
-  await fillLog(database.connectionString, filled, 100_000);
-  const before = await memoryOf(server);
+  await fillLog(databaseUrl, filled, 100_000);
+  const before = await server.memory();
 
   const readers = fork(path.join(import.meta.dirname, "stream-readers.ts"), {
     stdio: ["ignore", 1, 2, "ipc"],
@@ -166,7 +124,7 @@ try {
   await ask({ open: options });
   const openSeconds = (performance.now() - opening) / 1000;
   await sleep(2_000);
-  const idle = await memoryOf(server);
+  const idle = await server.memory();
 
   print(`Writing ${events} events, one each ${every} ms…`);
   const answers: number[] = [];
@@ -179,11 +137,12 @@ try {
     answers.push(performance.now() - sent);
   }
   const seconds = (performance.now() - writing) / 1000;
-  const loaded = await memoryOf(server);
+  const loaded = await server.memory();
 
-  for (let i = 0; i < 360 && cut() < slow; i += 1) await sleep(500);
+  for (let i = 0; i < 360 && (await cut()) < slow; i += 1) await sleep(500);
   const { report } = await ask<{ report: ReadersReport }>({ finish: filled + 2 + events });
-  const memory = await memoryOf(server);
+  const memory = await server.memory();
+  const cutOff = await cut();
 
   const latency = report.latency.sort((a, b) => a - b);
   const untilAll = report.untilAll.sort((a, b) => a - b);
@@ -194,7 +153,6 @@ try {
     max: round(rank(sorted, 1)),
   });
   const result = {
-    measuredAt: new Date().toISOString(),
     streams,
     slow,
     events,
@@ -207,7 +165,7 @@ try {
     answerMs: ranks(answer),
     faulty: report.faulty,
     lost: report.lost,
-    cut: cut(),
+    cut: cutOff,
     readersBusy: round(report.busy),
     megabytes: {
       before: round(before.now),
@@ -228,10 +186,10 @@ try {
     `  memory: ${before.now.toFixed(0)} MB before, ${idle.now.toFixed(0)} MB with all open, ${loaded.now.toFixed(0)} MB behind the events, ${memory.most.toFixed(0)} MB at most`,
   );
   print(
-    `  ${latency.length} deliveries; ${report.faulty} faulty and ${report.lost} lost streams; ${cut()} of ${slow} slow ones cut off; readers busy ${(report.busy * 100).toFixed(0)} %`,
+    `  ${latency.length} deliveries; ${report.faulty} faulty and ${report.lost} lost streams; ${cutOff} of ${slow} slow ones cut off; readers busy ${(report.busy * 100).toFixed(0)} %`,
   );
   const complete = report.faulty === 0 && report.lost === 0 && latency.length === streams * events;
-  if (!complete || cut() < slow || memory.most >= goalMegabytes) {
+  if (!complete || cutOff < slow || memory.most >= goalMegabytes) {
     print("That is not what it should be.");
     process.exitCode = 1;
   }
@@ -241,6 +199,5 @@ try {
     child.kill("SIGKILL");
     await once(child, "exit");
   }
-  await database.close();
-  await rm(folder, { recursive: true, force: true });
+  await bench.close();
 }
