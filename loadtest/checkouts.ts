@@ -59,6 +59,6 @@ async function build(tree: string): Promise<void> {
   } else {
     await run("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], options);
   }
-  await run("npm", ["run", "-s", "generate"], options);
+  await run("npm", ["run", "-s", "--if-present", "generate"], options);
   await run("npm", ["run", "-s", "build"], options);
 }
