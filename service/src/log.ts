@@ -21,7 +21,7 @@ const hidden = "[hidden]";
  */
 export function createLog(
   config: Pick<Config, "logLevel"> & Partial<Pick<Config, "secrets">>,
-  destination?: DestinationStream,
+  destination: DestinationStream = createOutput(),
   /** What each line says beside its own, such as the trace that it belongs to. */
   context?: () => Record<string, string>,
 ): Logger {
@@ -48,13 +48,35 @@ export function createLog(
       },
     },
   };
-  const log = destination === undefined ? pino(options) : pino(options, destination);
+  const log = pino(options, destination);
   // pino does not run its formatters over what a child logger carries, such as a request id that a client chose.
   const { child } = log;
   log.child = function (this: Logger, bindings, ...rest) {
     return child.call(this, scrubEntry(bindings), ...rest);
   } as Logger["child"];
   return log;
+}
+
+/**
+ * Standard output, by one call of the system for the lines of one turn of the event loop: under load a call costs as much as all
+ * else of a line. At an exit it gets what there is; only what ends the process without one, SIGKILL, can take a turn's lines along.
+ */
+function createOutput(): DestinationStream {
+  const output = pino.destination({ fd: 1, sync: true, minLength: 8 * 1024 });
+  let due = false;
+  const flush = () => {
+    due = false;
+    output.flushSync();
+  };
+  process.on("exit", flush);
+  return {
+    write(line: string) {
+      output.write(line);
+      if (due) return;
+      due = true;
+      setImmediate(flush);
+    },
+  };
 }
 
 function createScrubber(secrets: readonly string[]) {
