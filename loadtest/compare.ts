@@ -1,6 +1,6 @@
 import path from "node:path";
 import { parseArgs } from "node:util";
-import { openBench } from "./bench.ts";
+import { execute, openBench } from "./bench.ts";
 import { createCheckouts, WrongUse } from "./checkouts.ts";
 import { createDriver, type Turn } from "./driver.ts";
 import { asChange, type Comparison, compareTurns, interleave, type Trio } from "./interleave.ts";
@@ -15,9 +15,9 @@ const help = `Compares two builds on one machine: is the second slower?
 BASE and HEAD are each a git ref, which is built in a work tree of its own, or a folder that is built already.
 
   --bound N         how many percent slower counts (default 5)
-  --rounds N        how often each has its turn, at least 7 (default 9); --most N as often at the most (default 27)
+  --rounds N        how often each has its turn, at least 7 (default 90); --most N as often at the most (default 180)
   --starts N        how many servers of each are started (default 3); they take their turns by turns
-  --seconds N       how long a turn is (default 3)
+  --seconds N       how long a turn is (default 0.5: what disturbs the machine for longer disturbs all of them)
   --clients N       how many requests are under way (default 8)
   --tasks N         how many tasks each database has (default 10000)
   --aa              compare BASE with itself; HEAD is left out
@@ -47,10 +47,10 @@ function parse() {
     allowPositionals: true,
     options: {
       bound: { type: "string", default: "5" },
-      rounds: { type: "string", default: "9" },
-      most: { type: "string", default: "27" },
+      rounds: { type: "string", default: "90" },
+      most: { type: "string", default: "180" },
       starts: { type: "string", default: "3" },
-      seconds: { type: "string", default: "3" },
+      seconds: { type: "string", default: "0.5" },
       clients: { type: "string", default: "8" },
       tasks: { type: "string", default: "10000" },
       aa: { type: "boolean", default: false },
@@ -67,7 +67,8 @@ function parse() {
     least: number,
   ) => {
     const value = Number(values[name]);
-    if (value >= least && (name === "bound" || Number.isInteger(value))) return value;
+    const isWhole = name === "bound" || name === "seconds" || Number.isInteger(value);
+    if (value >= least && isWhole) return value;
     throw new WrongUse(`--${name} takes a number from ${least}.`);
   };
   const slowdown = values.slowdown === undefined ? undefined : Number(values.slowdown);
@@ -84,7 +85,7 @@ function parse() {
     rounds: number("rounds", 7),
     most: number("most", 7),
     starts: number("starts", 1),
-    seconds: number("seconds", 1),
+    seconds: number("seconds", 0.1),
     clients: number("clients", 1),
     tasks: number("tasks", 1000),
   };
@@ -115,6 +116,9 @@ async function main(): Promise<number> {
     const base = await checkouts.open(options.base);
     const head = await checkouts.open(options.head);
 
+    // What the database does by itself, now and then, would hit one turn and not the next.
+    await execute(await bench.startDatabase(), "ALTER SYSTEM SET autovacuum = off");
+    await execute(await bench.startDatabase(), "SELECT pg_reload_conf()");
     const seeded = await seedTasks(await bench.createDatabase("seeded"), tasks, { short: true });
     const start = async (name: string, checkout: string, slowdownMs = 0) => {
       const databaseUrl = await bench.createDatabase(name, "seeded");
@@ -155,8 +159,8 @@ async function main(): Promise<number> {
         measureNames.map((name) => [name, compareTurns(turns, measures[name].of)]),
       ) as Record<Measure, Comparison>;
     const turns = await interleave({ base: one, twin, other }, (so, done) => {
-      // Each start as often as the others.
-      if (done < rounds || done % starts > 0) return false;
+      // To ask takes a while.
+      if (done < rounds || (done - rounds) % 15 > 0) return false;
       return done >= most || measureNames.every((name) => noiseOf(compared(so)[name]) <= bound);
     });
     const comparisons = compared(turns);

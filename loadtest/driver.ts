@@ -1,13 +1,12 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Dispatcher, Pool } from "undici";
+import { Pool } from "undici";
 import type { Program } from "./bench.ts";
 import { type Seeded, taskId } from "./seed.ts";
 import { rank, round } from "./statistics.ts";
 
 /** What a turn asks for: one kind of request, or the mixture of which four in five read and one writes. */
-export const kinds = ["get", "list", "create", "update", "mixed"] as const;
-export type Kind = (typeof kinds)[number];
+export type Kind = "get" | "list" | "create" | "update" | "mixed";
 
 const mixture: Exclude<Kind, "mixed">[] = [
   "get",
@@ -39,66 +38,28 @@ export interface Turn {
   generator: number;
 }
 
-export interface Driver {
-  /** Until what is called often is compiled, and the database has read what it reads often. */
-  warmUp(kind: Kind): Promise<void>;
-  /** So many clients that each ask again as soon as they are answered: for throughput, never for latency. */
-  closed(kind: Kind, options: { seconds: number; clients: number }): Promise<Turn>;
-  /** So many requests a second, each due at its own instant whether or not the last one is answered. */
-  open(kind: Kind, options: { seconds: number; rate: number }): Promise<Turn>;
-  close(): Promise<void>;
+/** An answer that is no good one. */
+export class BadAnswer extends Error {
+  readonly status: number;
+  constructor(asked: string, status: number, text: string) {
+    super(`${asked} was answered ${status}: ${text.slice(0, 300)}`);
+    this.status = status;
+  }
 }
 
-/** Drives one server, on a database of its own that was just seeded. Any answer but a good one ends the turn with an error. */
-export function createDriver(program: Program, { token, tasks }: Seeded): Driver {
+export interface Client {
+  /** The body of a good answer; a BadAnswer, unless somebody takes it, ends the turn. */
+  send(method: string, path: string, body?: string, headers?: Record<string, string>): Promise<string>;
+  /** So many clients that each ask again as soon as they are answered: for throughput, never for latency. */
+  closed(options: { seconds: number; clients: number }, one: () => Promise<unknown>): Promise<Turn>;
+  /** So many requests a second, each due at its own instant whether or not the last one is answered. */
+  open(options: { seconds: number; rate: number }, one: () => Promise<unknown>): Promise<Turn>;
+}
+
+/** Asks one server; paths are behind /api/v1. Its connections end with the process. */
+export function createClient(program: Program, token: string): Client {
   const pool = new Pool(program.url, { connections: 64, pipelining: 1 });
-  const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
-  const tag = "/api/v1/projects/BENCH/tags/master/tasks";
-  const keys = randomUUID();
-  const versions = new Map<number, number>();
-  let sent = 0;
-  let nextChanged = 0;
-
-  const send = async (options: Dispatcher.RequestOptions): Promise<string> => {
-    const { statusCode, body } = await pool.request(options);
-    const text = await body.text();
-    if (statusCode >= 300) {
-      throw new Error(`${options.method} ${options.path} was answered ${statusCode}: ${text.slice(0, 300)}`);
-    }
-    return text;
-  };
-
-  const requests: Record<Exclude<Kind, "mixed">, (n: number) => Promise<unknown>> = {
-    // Prime, so that all tasks have their turn, and none is near the last.
-    get: (n) => send({ method: "GET", path: `/api/v1/tasks/${taskId((n * 7919) % tasks)}`, headers }),
-    list: () => send({ method: "GET", path: `${tag}?limit=50`, headers }),
-    create: (n) =>
-      send({
-        method: "POST",
-        path: tag,
-        headers: { ...headers, "idempotency-key": `${keys}-${n}` },
-        body: `{"title":"Made by the bench as number ${n}","description":"To be written and read","priority":"high"}`,
-      }),
-    async update(n) {
-      // One after another, so that no two under way at once change the same one.
-      const which = nextChanged;
-      nextChanged = (nextChanged + 1) % tasks;
-      const version = versions.get(which) ?? 2;
-      await send({
-        method: "PATCH",
-        path: `/api/v1/tasks/${taskId(which)}`,
-        headers: { ...headers, "if-match": `"${version}"`, "idempotency-key": `${keys}-${n}` },
-        body: `{"title":"Changed by the bench as number ${n}"}`,
-      });
-      versions.set(which, version + 1);
-    },
-  };
-
-  const one = async (kind: Kind): Promise<void> => {
-    const n = sent;
-    sent += 1;
-    await requests[kind === "mixed" ? (mixture[n % mixture.length] ?? "get") : kind](n);
-  };
+  const common = { authorization: `Bearer ${token}`, "content-type": "application/json" };
 
   /** What the work came to, which pushes the latency of each request. */
   const measure = async (work: (latencies: number[]) => Promise<void>): Promise<Turn> => {
@@ -120,20 +81,24 @@ export function createDriver(program: Program, { token, tasks }: Seeded): Driver
   };
 
   return {
-    close: async () => await pool.destroy(),
-
-    async warmUp(kind) {
-      for (let left = warmUpRequests; left > 0; ) {
-        left -= (await this.closed(kind, { seconds: 1, clients: 8 })).requests;
-      }
+    async send(method, path, body, headers = {}) {
+      const answer = await pool.request({
+        method,
+        path: `/api/v1${path}`,
+        headers: { ...common, ...headers },
+        ...(body === undefined ? {} : { body }),
+      });
+      const text = await answer.body.text();
+      if (answer.statusCode >= 300) throw new BadAnswer(`${method} ${path}`, answer.statusCode, text);
+      return text;
     },
 
-    async closed(kind, { seconds, clients }) {
+    async closed({ seconds, clients }, one) {
       return await measure(async (latencies) => {
         const end = performance.now() + seconds * 1000;
         const client = async () => {
           for (let at = performance.now(); at < end; at = performance.now()) {
-            await one(kind);
+            await one();
             latencies.push(performance.now() - at);
           }
         };
@@ -141,29 +106,96 @@ export function createDriver(program: Program, { token, tasks }: Seeded): Driver
       });
     },
 
-    async open(kind, { seconds, rate }) {
+    async open({ seconds, rate }, one) {
       return await measure(async (latencies) => {
         const started = performance.now();
-        const under: Promise<void>[] = [];
+        const asked: Promise<void>[] = [];
         const count = Math.round(seconds * rate);
         let failure: unknown;
-        for (let n = 0; n < count && failure === undefined; ) {
+        for (let n = 0; n < count && failure === undefined; await sleep(1)) {
           for (const now = performance.now(); n < count; n += 1) {
             const due = started + (n * 1000) / rate;
             if (due > now) break;
-            const asked = one(kind).then(
+            const answered = one().then(
               () => void latencies.push(performance.now() - due),
               (error: unknown) => {
                 failure ??= error;
               },
             );
-            under.push(asked);
+            asked.push(answered);
           }
-          await sleep(1);
         }
-        await Promise.all(under);
+        await Promise.all(asked);
         if (failure !== undefined) throw failure;
       });
+    },
+  };
+}
+
+export interface Driver {
+  /** Until what is called often is compiled, and the database has read what it reads often. */
+  warmUp(kind: Kind): Promise<void>;
+  one(kind: Kind): Promise<unknown>;
+  closed(kind: Kind, options: { seconds: number; clients: number }): Promise<Turn>;
+  open(kind: Kind, options: { seconds: number; rate: number }): Promise<Turn>;
+}
+
+export const tagPath = "/projects/BENCH/tags/master";
+
+/** Drives one server, on a database of its own that was just seeded. */
+export function createDriver(program: Program, { token, tasks }: Seeded): Driver {
+  const client = createClient(program, token);
+  const keys = randomUUID();
+  const versions = new Map<number, number>();
+  let sent = 0;
+  let changed = 0;
+  // Steps by a prime, so that all tasks have their turn, and none is near the last.
+  const place = (n: number) => (n * 7919) % tasks;
+
+  const requests: Record<Exclude<Kind, "mixed">, (n: number) => Promise<unknown>> = {
+    get: (n) => client.send("GET", `/tasks/${taskId(place(n))}`),
+    list: () => client.send("GET", `${tagPath}/tasks?limit=50`),
+    create: (n) =>
+      client.send(
+        "POST",
+        `${tagPath}/tasks`,
+        `{"title":"Made by the bench as number ${n}","description":"To be written and read","priority":"high"}`,
+        { "idempotency-key": `${keys}-${n}` },
+      ),
+    async update(n) {
+      // One after another, so that no two under way at once change the same one.
+      const which = place(changed);
+      changed += 1;
+      const version = versions.get(which) ?? 2;
+      await client.send(
+        "PATCH",
+        `/tasks/${taskId(which)}`,
+        `{"title":"Changed by the bench as number ${n}"}`,
+        {
+          "if-match": `"${version}"`,
+          "idempotency-key": `${keys}-${n}`,
+        },
+      );
+      versions.set(which, version + 1);
+    },
+  };
+
+  const one = async (kind: Kind): Promise<unknown> => {
+    const n = sent;
+    sent += 1;
+    return await requests[kind === "mixed" ? (mixture[n % mixture.length] ?? "get") : kind](n);
+  };
+  const closed: Driver["closed"] = async (kind, options) =>
+    await client.closed(options, async () => await one(kind));
+
+  return {
+    one,
+    closed,
+    open: async (kind, options) => await client.open(options, async () => await one(kind)),
+    async warmUp(kind) {
+      for (let left = warmUpRequests; left > 0; ) {
+        left -= (await closed(kind, { seconds: 1, clients: 8 })).requests;
+      }
     },
   };
 }

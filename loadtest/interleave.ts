@@ -3,21 +3,26 @@ import { type Estimate, estimateRatio } from "./statistics.ts";
 
 /** Two that are alike, and one to compare with them. */
 export type Trio<T> = Record<"base" | "twin" | "other", T>;
-const names = ["base", "twin", "other"] as const;
 
 /**
  * Gives each its turn, there and back again (A B B A), so that what changes slowly on the machine meets all of them alike,
  * until it has been enough.
  */
-export async function interleave(
-  sides: Trio<() => Promise<Turn>>,
-  isEnough: (turns: Trio<Turn[]>, rounds: number) => boolean,
-): Promise<Trio<Turn[]>> {
-  const turns: Trio<Turn[]> = { base: [], twin: [], other: [] };
+export async function interleave<Name extends string, T>(
+  sides: Record<Name, () => Promise<T>>,
+  isEnough: (turns: Record<Name, T[]>, rounds: number) => boolean,
+): Promise<Record<Name, T[]>> {
+  const names = Object.keys(sides) as Name[];
+  const turns = Object.fromEntries(names.map((name) => [name, [] as T[]])) as Record<Name, T[]>;
   for (let round = 0; round === 0 || !isEnough(turns, round); round += 1) {
     for (const name of round % 2 === 0 ? names : names.toReversed()) turns[name].push(await sides[name]());
   }
   return turns;
+}
+
+/** How many times the first the second is, of the turns of each that belong to the same round. */
+export function ratioOf<T>(one: T[], other: T[], of: (turn: T) => number): Estimate {
+  return estimateRatio(one.map((turn, round) => [of(turn), of(other[round] ?? turn)]));
 }
 
 export interface Comparison {
@@ -36,7 +41,7 @@ export function compareTurns(turns: Trio<Turn[]>, of: (turn: Turn) => number): C
   });
   return {
     other: estimateRatio(values.map(({ base, twin, other }) => [(base + twin) / 2, other])),
-    twin: estimateRatio(values.map(({ base, twin }) => [base, twin])),
+    twin: ratioOf(turns.base, turns.twin, of),
   };
 }
 
@@ -44,4 +49,9 @@ export function compareTurns(turns: Trio<Turn[]>, of: (turn: Turn) => number): C
 export function asChange({ median, low, high }: Estimate): string {
   const percent = (ratio: number) => `${ratio < 1 ? "" : "+"}${((ratio - 1) * 100).toFixed(1)}`;
   return `${percent(median)} % (${percent(low)} to ${percent(high)})`;
+}
+
+/** "1.33 (1.29 to 1.36)" */
+export function asRatio({ median, low, high }: Estimate): string {
+  return `${median.toFixed(2)} (${low.toFixed(2)} to ${high.toFixed(2)})`;
 }
