@@ -4,7 +4,7 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
 .PHONY: help run dev token test lint format build peer schemathesis redis conformance check-migrations backup-suite \
-  bench-compare bench-migrate bench-backup bench-lost-updates bench-streams bench-file bench-observability image image-suite chart alerts \
+  bench bench-compare bench-migrate bench-backup bench-lost-updates bench-streams bench-file bench-observability image image-suite chart alerts \
   chart-docs chart-settings e2e clean
 
 help: ## Show this list
@@ -46,6 +46,9 @@ check-migrations: node_modules/.installed ## Try every migration both ways, lint
 
 backup-suite: node_modules/.installed ## Test backups on PostgreSQL 17 and MinIO in containers (needs a Docker engine)
 	@service/test/backup.sh
+
+bench: dist/.built ## Constant rates of each kind of request: how long they take, as a table, JSON and a page (needs k6)
+	@node loadtest/scenarios.ts
 
 bench-compare: node_modules/.installed ## Is HEAD slower than BASE? Two git refs, or folders that are built: BASE=… HEAD=…
 	@node loadtest/compare.ts $(BASE) $(HEAD)

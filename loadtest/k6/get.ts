@@ -1,0 +1,4 @@
+import { constantRate } from "./bench.ts";
+
+export const options = constantRate();
+export { getTask as default, handleSummary } from "./bench.ts";
