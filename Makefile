@@ -4,7 +4,8 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
 .PHONY: help run dev token test lint format build peer schemathesis redis conformance check-migrations backup-suite \
-  bench bench-compare bench-migrate bench-backup bench-lost-updates bench-streams bench-file bench-observability image image-suite chart alerts \
+  bench bench-full bench-compare bench-ratios bench-claims bench-growth bench-graph bench-start bench-migrate bench-backup \
+  bench-lost-updates bench-streams bench-file bench-observability image image-suite chart alerts \
   chart-docs chart-settings e2e clean
 
 help: ## Show this list
@@ -49,6 +50,26 @@ backup-suite: node_modules/.installed ## Test backups on PostgreSQL 17 and MinIO
 
 bench: dist/.built ## Constant rates of each kind of request: how long they take, as a table, JSON and a page (needs k6)
 	@node loadtest/scenarios.ts
+
+bench-full: dist/.built ## All benches that need no more than this machine, the soak included: about an hour (needs k6, pgbench)
+	@failed=0; for bench in "scenarios.ts --full" ratios.ts claims.ts growth.ts graph.ts start.ts observability.ts; do \
+	  echo "== $$bench"; node loadtest/$$bench || failed=1; done; \
+	  $(MAKE) -s bench-streams || failed=1; node loadtest/page.ts; exit $$failed
+
+bench-ratios: dist/.built ## Requests a second against pgbench with the same statements, and the same by hand (needs pgbench)
+	@node loadtest/ratios.ts
+
+bench-claims: dist/.built ## Sixteen claimers of one tag against one
+	@node loadtest/claims.ts
+
+bench-growth: dist/.built ## Get, list and update from 1,000 to 1,000,000 tasks
+	@node loadtest/growth.ts
+
+bench-graph: dist/.built ## What is next, and one edge more, in a graph of 100,000 edges
+	@node loadtest/graph.ts
+
+bench-start: dist/.built ## How soon a server is ready, and its memory
+	@node loadtest/start.ts
 
 bench-compare: node_modules/.installed ## Is HEAD slower than BASE? Two git refs, or folders that are built: BASE=… HEAD=…
 	@node loadtest/compare.ts $(BASE) $(HEAD)

@@ -1,0 +1,96 @@
+import { parseArgs } from "node:util";
+import { openBench } from "./bench.ts";
+import { BadAnswer, createClient, tagPath } from "./driver.ts";
+import { asRatio, interleave, ratioOf } from "./interleave.ts";
+import { print, writeResult } from "./results.ts";
+import { seedReady } from "./seed.ts";
+import { median } from "./statistics.ts";
+
+const help = `Lets sixteen claim the next task of one tag at once, and one alone (P6): 10,000 tasks are ready, and the sixteen get four times as
+many in the same time, each its own.
+
+  node loadtest/claims.ts [options]       needs the built program: make build
+
+  --rounds N        how often each has its turn (default 7)
+  --seconds N       how long a turn is (default 2)
+  --help
+
+The result is loadtest/results/claims.json and a line here. Exit code 1 when a task was given twice, or the goal is missed.
+`;
+
+const goal = 4;
+const { values } = parseArgs({
+  options: {
+    rounds: { type: "string", default: "7" },
+    seconds: { type: "string", default: "2" },
+    help: { type: "boolean", default: false },
+  },
+});
+if (values.help) {
+  process.stdout.write(help);
+  process.exit(0);
+}
+const [rounds, seconds] = [Number(values.rounds), Number(values.seconds)];
+if (!(rounds >= 1 && seconds > 0)) {
+  process.stderr.write("The options take numbers.\n");
+  process.exit(2);
+}
+
+const bench = await openBench();
+try {
+  const databaseUrl = await bench.createDatabase("claims");
+  const seeded = await seedReady(databaseUrl, 10_000);
+  const program = await bench.serve({ name: "server", databaseUrl, settings: { LOG_LEVEL: "silent" } });
+  const client = createClient(program, seeded.token);
+  const claimed = new Map<string, number>();
+  let refused = 0;
+  /** Who is told to try again in a moment, because others are at every task that it looked at, does so at once. */
+  const claim = async () => {
+    let answer: string;
+    try {
+      answer = await client.send("POST", `${tagPath}/claims`, '{"ttlSeconds":3600}');
+    } catch (error) {
+      if (!(error instanceof BadAnswer) || error.status !== 503) throw error;
+      refused += 1;
+      return;
+    }
+    if (answer === "") throw new Error("No task is ready any more: take fewer rounds.");
+    const { task } = JSON.parse(answer) as { task: string };
+    claimed.set(task, (claimed.get(task) ?? 0) + 1);
+  };
+  /** Tasks claimed a second. */
+  const turn = (clients: number) => async () => {
+    const before = claimed.size;
+    const { requests, rate } = await client.closed({ seconds, clients }, claim);
+    return (rate * (claimed.size - before)) / requests;
+  };
+  await turn(4)();
+  const turns = await interleave({ one: turn(1), sixteen: turn(16) }, (_, done) => done >= rounds);
+  const ratio = ratioOf(turns.one, turns.sixteen, (rate) => rate);
+  const twice = [...claimed.values()].filter((times) => times > 1).length;
+  const rate = (name: keyof typeof turns) => median(turns[name]).toFixed(1);
+  print(
+    `P6: ${rate("one")} claims a second by one, ${rate("sixteen")} by sixteen: ${asRatio(ratio)} times, goal ${goal}; ${claimed.size} tasks claimed, ${twice} of them twice, and ${refused} times told to try again`,
+  );
+  await writeResult("claims", {
+    rounds,
+    seconds,
+    ratio,
+    claimed: claimed.size,
+    twice,
+    refused,
+    turns,
+    goals: [
+      {
+        id: "P6",
+        what: "claims a second by sixteen, times those by one",
+        value: `${asRatio(ratio)}, ${twice} claimed twice`,
+        goal: `≥ ${goal}, none twice`,
+        met: ratio.median >= goal && twice === 0,
+      },
+    ],
+  });
+  if (ratio.median < goal || twice > 0) process.exitCode = 1;
+} finally {
+  await bench.close();
+}
