@@ -127,7 +127,7 @@ node_modules/.installed: package.json package-lock.json
 	@npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
-dist/.built: node_modules/.installed prisma/schema.prisma $(shell find service/src -name '*.ts' -not -path '*/generated/*' 2>/dev/null) tsconfig.json tsconfig.build.json
+dist/.built: node_modules/.installed prisma/schema.prisma $(shell find service/src -name '*.ts' 2>/dev/null) tsconfig.json tsconfig.build.json
 	@echo "Building…"
 	@npm run -s build
 	@touch $@
