@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 .DEFAULT_GOAL := help
 .PHONY: help run dev token test lint format build peer schemathesis redis conformance check-migrations backup-suite \
   bench bench-full bench-compare bench-ratios bench-claims bench-growth bench-graph bench-start bench-migrate bench-backup \
-  bench-lost-updates bench-streams bench-file bench-observability image image-suite chart alerts workflows \
+  bench-lost-updates bench-streams bench-file bench-observability image image-suite chart alerts security workflows \
   chart-docs chart-settings e2e clean
 
 help: ## Show this list
@@ -105,6 +105,9 @@ chart: node_modules/.installed ## Lint the chart, check what it renders (needs h
 
 alerts: node_modules/.installed ## Test the chart's rules and alerts by promtool (needs helm)
 	@service/test/alerts/run.sh
+
+security: node_modules/.installed ## Secrets, lockfile, SBOM and licences, rules on the sources, chart and Dockerfile (needs Go, helm, kube-score)
+	@service/test/security.sh
 
 workflows: node_modules/.installed ## Lint .github/workflows: syntax, pinned actions, rights, limits (needs actionlint)
 	@actionlint

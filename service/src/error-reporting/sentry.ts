@@ -66,6 +66,7 @@ export function openSentry(
             method: "POST",
             headers: { ...options.headers, "content-type": "application/x-sentry-envelope" },
             body: body as Uint8Array<ArrayBuffer> | string,
+            redirect: "error",
             signal: AbortSignal.any([AbortSignal.timeout(requestMs), cut.signal]),
           });
           await response.body?.cancel();
