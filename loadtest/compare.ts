@@ -3,7 +3,7 @@ import { parseArgs } from "node:util";
 import { execute, openBench } from "./bench.ts";
 import { createCheckouts, WrongUse } from "./checkouts.ts";
 import { createDriver, type Turn } from "./driver.ts";
-import { asChange, type Comparison, compareTurns, interleave, type Trio } from "./interleave.ts";
+import { asChange, type Comparison, compareTurns, inTurn, interleave, type Trio } from "./interleave.ts";
 import { print, writeResult } from "./results.ts";
 import { seedTasks } from "./seed.ts";
 import { median, round } from "./statistics.ts";
@@ -136,17 +136,10 @@ async function main(): Promise<number> {
       await driver.warmUp("mixed");
       return async () => await driver.closed("mixed", { seconds, clients });
     };
-    /** One start is quicker than another for as long as it runs, so that one alone would say nothing of the build. */
     const startSome = async (name: string, checkout: string, slowdownMs = 0) => {
       const some: (() => Promise<Turn>)[] = [];
       for (let i = 1; i <= starts; i += 1) some.push(await start(`${name}-${i}`, checkout, slowdownMs));
-      let next = 0;
-      return async () => {
-        const turn = some[next % starts];
-        if (turn === undefined) throw new Error("nothing was started");
-        next += 1;
-        return await turn();
-      };
+      return inTurn(some);
     };
     print(`Starting ${starts} servers of each, and warming up…`);
     const one = await startSome("base", base);

@@ -20,6 +20,17 @@ export async function interleave<Name extends string, T>(
   return turns;
 }
 
+/** One after another: one start of a server is quicker than another for as long as it runs, so that one alone says nothing. */
+export function inTurn<T>(some: readonly (() => Promise<T>)[]): () => Promise<T> {
+  let next = 0;
+  return async () => {
+    const turn = some[next % some.length];
+    if (turn === undefined) throw new Error("nothing was started");
+    next += 1;
+    return await turn();
+  };
+}
+
 /** How many times the first the second is, of the turns of each that belong to the same round. */
 export function ratioOf<T>(one: T[], other: T[], of: (turn: T) => number): Estimate {
   return estimateRatio(one.map((turn, round) => [of(turn), of(other[round] ?? turn)]));

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { openBench } from "./bench.ts";
 import { createDriver, type Turn } from "./driver.ts";
-import { asChange, compareTurns, interleave } from "./interleave.ts";
+import { asChange, compareTurns, inTurn, interleave } from "./interleave.ts";
 import { print, writeResult } from "./results.ts";
 import { seedTasks } from "./seed.ts";
 import { median, round } from "./statistics.ts";
@@ -13,24 +13,27 @@ const help = `Measures what metrics, traces and logs cost together: requests a s
 
   node loadtest/observability.ts [options]       needs the built program: make build
 
-  --rounds N        how often each server has its turn (default 20)
-  --seconds N       how long a turn is (default 4)
+  --rounds N        how often each kind has its turn (default 90)
+  --seconds N       how long a turn is (default 0.5)
+  --starts N        how many servers of each kind are started (default 3); they take their turns by turns
   --clients N       how many requests are under way (default 16)
   --sampler-arg N   the part of the requests that is traced (default: the program's)
   --help
 
-Three servers of one build, each on a database of its own: one with metrics that are scraped each turn, traces to a receiver and logs
-to a file, and two that have none of it. They take turns, there and back again; four requests of five read, one writes. The result is
-the median of the rounds' ratios with its bootstrap interval (95 %), beside that of the two alike, which shows what the machine does by
-itself. It is in loadtest/results/observability.json as well. Exit code 1 when the median costs more than 5 % of the throughput.
+Three groups of servers of one build, each server on a database of its own: one group with metrics that are scraped every five seconds of their work,
+traces to a receiver and logs to a file, and two that have none of it. They take turns, there and back again; four requests of five
+read, one writes. The result is the median of the rounds' ratios with its bootstrap interval (95 %), beside that of the two alike, which
+shows what the machine does by itself. It is in loadtest/results/observability.json as well. Exit code 1 when the median costs more
+than 5 % of the throughput.
 `;
 
 const goal = 0.05;
 
 const { values } = parseArgs({
   options: {
-    rounds: { type: "string", default: "20" },
-    seconds: { type: "string", default: "4" },
+    rounds: { type: "string", default: "90" },
+    seconds: { type: "string", default: "0.5" },
+    starts: { type: "string", default: "3" },
     clients: { type: "string", default: "16" },
     "sampler-arg": { type: "string" },
     help: { type: "boolean", default: false },
@@ -40,9 +43,12 @@ if (values.help) {
   process.stdout.write(help);
   process.exit(0);
 }
-const [rounds, seconds, clients] = [Number(values.rounds), Number(values.seconds), Number(values.clients)];
-if (![rounds, seconds, clients].every((value) => Number.isInteger(value) && value > 0)) {
-  process.stderr.write("The options take whole numbers above 0.\n");
+const [rounds, starts, clients] = [Number(values.rounds), Number(values.starts), Number(values.clients)];
+const seconds = Number(values.seconds);
+if (![rounds, starts, clients].every((value) => Number.isInteger(value) && value > 0) || !(seconds > 0)) {
+  process.stderr.write(
+    "--rounds, --starts and --clients take whole numbers above 0, --seconds a number above 0.\n",
+  );
   process.exit(2);
 }
 
@@ -58,6 +64,12 @@ const collector = createServer((incoming, response) => {
   });
 });
 await new Promise<void>((resolve) => collector.listen(0, "127.0.0.1", resolve));
+async function scrape(program: { output(): Promise<string> }): Promise<void> {
+  const metrics = /"address":"([^"]+\/metrics)"/.exec(await program.output())?.[1];
+  if (metrics === undefined) throw new Error("the server with all of it does not say where its metrics are");
+  await (await fetch(metrics)).text();
+}
+
 try {
   const start = async (name: string, settings: Record<string, string>) => {
     const databaseUrl = await bench.createDatabase(name);
@@ -70,22 +82,31 @@ try {
   print("Starting, and warming up…");
   const none = { LOG_LEVEL: "silent" };
   const arg = values["sampler-arg"];
-  const all = await start("all", {
+  const startSome = async (name: string, settings: Record<string, string>) => {
+    const some: Awaited<ReturnType<typeof start>>[] = [];
+    for (let i = 1; i <= starts; i += 1) some.push(await start(`${name}-${i}`, settings));
+    return some;
+  };
+  const watched = await startSome("all", {
     TASKMASTER_METRICS_PORT: "0",
     OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${(collector.address() as AddressInfo).port}`,
     ...(arg === undefined ? {} : { OTEL_TRACES_SAMPLER_ARG: arg }),
   });
-  const [base, twin] = [await start("nothing", none), await start("nothing-too", none)];
-  const metrics = /"address":"([^"]+\/metrics)"/.exec(await all.program.output())?.[1];
-  if (metrics === undefined) throw new Error("the server with all of it does not say where its metrics are");
+  const base = await startSome("nothing", none);
+  const twin = await startSome("nothing-too", none);
   received = { batches: 0, bytes: 0 };
 
-  const scraped = async () => {
-    await (await fetch(metrics)).text();
-    return await all.turn();
-  };
+  const scraped = watched.map(({ program, turn }) => {
+    let turnsSince = 0;
+    return async () => {
+      // Every five seconds of work, as a Prometheus would.
+      if (turnsSince++ % Math.ceil(5 / seconds) === 0) await scrape(program);
+      return await turn();
+    };
+  });
+  const turnOf = (side: typeof base) => inTurn(side.map(({ turn }) => turn));
   const turns = await interleave(
-    { base: base.turn, twin: twin.turn, other: scraped },
+    { base: turnOf(base), twin: turnOf(twin), other: inTurn(scraped) },
     (_, done) => done === rounds,
   );
   const throughput = compareTurns(turns, ({ rate }) => rate);
@@ -95,10 +116,12 @@ try {
 
   // Spans wait for others to be sent with.
   await sleep(3_000);
-  const lines = (await all.program.output()).match(/"msg":"request"/g)?.length ?? 0;
+  const outputs = await Promise.all(watched.map(({ program }) => program.output()));
+  const lines = outputs.join("").match(/"msg":"request"/g)?.length ?? 0;
   await writeResult("observability", {
     rounds,
     seconds,
+    starts,
     clients,
     sampled: arg ?? "default",
     requestsASecond: rates,

@@ -57,24 +57,26 @@ export function createLog(
   return log;
 }
 
+/** How long a line waits for others to be written with. */
+const togetherMs = 20;
+
 /**
- * Standard output, by one call of the system for the lines of one turn of the event loop: under load a call costs as much as all
- * else of a line. At an exit it gets what there is; only what ends the process without one, SIGKILL, can take a turn's lines along.
+ * Standard output, by one call of the system for many lines: under load a call costs as much as all else of a line. At an exit it
+ * gets what there is; only what ends the process without one, SIGKILL, can take the lines of a moment along.
  */
 function createOutput(): DestinationStream {
   const output = pino.destination({ fd: 1, sync: true, minLength: 8 * 1024 });
-  let due = false;
+  let due: NodeJS.Timeout | undefined;
   const flush = () => {
-    due = false;
+    clearTimeout(due);
+    due = undefined;
     output.flushSync();
   };
   process.on("exit", flush);
   return {
     write(line: string) {
       output.write(line);
-      if (due) return;
-      due = true;
-      setImmediate(flush);
+      due ??= setTimeout(flush, togetherMs).unref();
     },
   };
 }
