@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 .PHONY: help run dev token test lint format build peer schemathesis redis conformance check-migrations backup-suite \
   bench bench-full bench-compare bench-ratios bench-claims bench-growth bench-graph bench-start bench-migrate bench-backup \
   bench-lost-updates bench-streams bench-file bench-observability image image-suite chart alerts security workflows \
-  chart-docs chart-settings e2e clean
+  chart-docs chart-settings configuration e2e clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -118,6 +118,9 @@ chart-docs: ## Write the chart's README from its values
 
 chart-settings: node_modules/.installed ## Write the program's settings into the schema of the chart's values
 	@node service/test/chart/settings.ts
+
+configuration: node_modules/.installed ## Write docs/configuration.md from the settings that the program knows
+	@node service/test/docs/configuration.ts
 
 e2e: node_modules/.installed ## Install, upgrade, roll back, restore on a cluster, under load (needs kubectl, helm, k6, Docker)
 	@service/test/e2e/run.sh
