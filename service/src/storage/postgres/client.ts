@@ -33,7 +33,7 @@ export type Isolation = "READ COMMITTED" | "REPEATABLE READ";
 
 /**
  * Statements go to pg as they are, each prepared once a connection. Prisma's client, which would run them as well, costs several
- * times what the statement does (docs/performance.md).
+ * times what the statement does (docs/adr/0006-statements-by-pg.md).
  */
 export function openDatabase(options: PostgresOptions): Database {
   const pool = createPool(options);
