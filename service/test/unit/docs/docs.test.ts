@@ -12,10 +12,8 @@ test("the reference of the settings is what the program knows; else run: make co
 });
 
 test("every file that a page names is there", async () => {
-  const pages = [
-    ...(await Array.fromAsync(glob("docs/**/*.md", { cwd: root }))),
-    ...["README.md", "CONTRIBUTING.md", "SECURITY.md"],
-  ];
+  const pages = ["README.md", "CONTRIBUTING.md", "SECURITY.md"];
+  for await (const page of glob("docs/**/*.md", { cwd: root })) pages.push(page);
   const missing: string[] = [];
   let named = 0;
   for (const page of pages) {
