@@ -6,8 +6,8 @@ import { print, writeResult } from "./results.ts";
 import { seedReady } from "./seed.ts";
 import { median } from "./statistics.ts";
 
-const help = `Lets sixteen claim the next task of one tag at once, and one alone (P6): 10,000 tasks are ready, and the sixteen get four times as
-many in the same time, each its own.
+const help = `Lets sixteen agents claim the next task of one tag at once and complete it, and one alone (P6): 10,000 tasks are ready, and the
+sixteen get four times as many in the same time, each its own.
 
   node loadtest/claims.ts [options]       needs the built program: make build
 
@@ -44,24 +44,39 @@ try {
   const client = createClient(program, seeded.token);
   const claimed = new Map<string, number>();
   let refused = 0;
-  /** Who is told to try again in a moment, because others are at every task that it looked at, does so at once. */
-  const claim = async () => {
-    let answer: string;
+  const idle: string[] = [];
+  for (let i = 0; i < 16; i += 1) {
+    const agent = JSON.parse(await client.send("POST", "/agents", `{"name":"claimer-${i}"}`)) as {
+      id: string;
+    };
+    const issued = await client.send("POST", "/tokens", JSON.stringify({ name: "claims", agent: agent.id }));
+    idle.push((JSON.parse(issued) as { token: string }).token);
+  }
+
+  /** One agent takes what is next, and is done with it. */
+  const work = async () => {
+    const token = idle.pop();
+    if (token === undefined) throw new Error("there are as many agents as claimers");
+    const headers = { authorization: `Bearer ${token}` };
     try {
-      answer = await client.send("POST", `${tagPath}/claims`, '{"ttlSeconds":3600}');
+      const answer = await client.send("POST", `${tagPath}/claims`, '{"ttlSeconds":3600}', headers);
+      if (answer === "")
+        throw new Error(`Nothing is ready, it says, when ${claimed.size} of ${seeded.tasks} were claimed.`);
+      const { id, task, fence } = JSON.parse(answer) as { id: string; task: string; fence: number };
+      claimed.set(task, (claimed.get(task) ?? 0) + 1);
+      await client.send("POST", `/claims/${id}/complete`, JSON.stringify({ fence }), headers);
     } catch (error) {
+      // Others were at every task that it looked at: it tries again at once.
       if (!(error instanceof BadAnswer) || error.status !== 503) throw error;
       refused += 1;
-      return;
+    } finally {
+      idle.push(token);
     }
-    if (answer === "") throw new Error("No task is ready any more: take fewer rounds.");
-    const { task } = JSON.parse(answer) as { task: string };
-    claimed.set(task, (claimed.get(task) ?? 0) + 1);
   };
   /** Tasks claimed a second. */
   const turn = (clients: number) => async () => {
     const before = claimed.size;
-    const { requests, rate } = await client.closed({ seconds, clients }, claim);
+    const { requests, rate } = await client.closed({ seconds, clients }, work);
     return (rate * (claimed.size - before)) / requests;
   };
   await turn(4)();
