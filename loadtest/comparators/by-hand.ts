@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import type { IncomingHttpHeaders } from "node:http";
 import Fastify from "fastify";
 import { generateKeyBetween } from "fractional-indexing";
 import pg from "pg";
@@ -88,19 +89,20 @@ async function getTag(db: Queryable, { organizationId }: Caller, key: string, na
   return rows[0];
 }
 
-/** In one transaction, and once a key. */
+/** In one transaction, and once an Idempotency-Key. */
 async function change(
   caller: Caller,
-  key: string | undefined,
-  input: unknown,
+  { headers, params, body }: { headers: IncomingHttpHeaders; params: unknown; body: unknown },
   work: (db: pg.PoolClient) => Promise<Task>,
 ): Promise<Task> {
+  const given = headers["idempotency-key"];
+  const key = given === undefined ? undefined : String(given);
   const client = await pool.connect();
   const of = [caller.organizationId, caller.userId, sha256(key ?? "")];
   try {
     await client.query("BEGIN");
     if (key !== undefined) {
-      const fingerprint = sha256(JSON.stringify(input));
+      const fingerprint = sha256(JSON.stringify([params, body]));
       const { rowCount } = await client.query({
         name: "reserve",
         text: `INSERT INTO idempotency_records (organization_id, actor_id, key_hash, fingerprint, result)
@@ -207,63 +209,57 @@ app.post<{ Params: { key: string; tag: string }; Body: NewTask }>(
   async (request, reply) => {
     const caller = await callerOf(request.headers.authorization);
     const { params, body } = request;
-    const key = request.headers["idempotency-key"];
-    const task = await change(
-      caller,
-      key === undefined ? undefined : String(key),
-      [params, body],
-      async (db) => {
-        const tag = await getTag(db, caller, params.key, params.tag);
-        const { rows: taken } = await db.query<{ number: number }>({
-          name: "number",
-          text: "UPDATE tags SET next_local_number = next_local_number + 1 WHERE id = $1 RETURNING next_local_number - 1 AS number",
-          values: [tag.id],
-        });
-        const { rows: last } = await db.query<{ rank: string }>({
-          name: "last",
-          text: "SELECT rank FROM tasks WHERE tag_id = $1 AND parent_id IS NULL ORDER BY rank DESC LIMIT 1",
-          values: [tag.id],
-        });
-        const number = taken[0]?.number ?? 1;
-        const id = v7();
-        await db.query({
-          name: "insert",
-          text: `INSERT INTO tasks (id, organization_id, project_id, tag_id, segment, number, title, description, details,
+    const task = await change(caller, request, async (db) => {
+      const tag = await getTag(db, caller, params.key, params.tag);
+      const { rows: taken } = await db.query<{ number: number }>({
+        name: "number",
+        text: "UPDATE tags SET next_local_number = next_local_number + 1 WHERE id = $1 RETURNING next_local_number - 1 AS number",
+        values: [tag.id],
+      });
+      const { rows: last } = await db.query<{ rank: string }>({
+        name: "last",
+        text: "SELECT rank FROM tasks WHERE tag_id = $1 AND parent_id IS NULL ORDER BY rank DESC LIMIT 1",
+        values: [tag.id],
+      });
+      const number = taken[0]?.number ?? 1;
+      const id = v7();
+      await db.query({
+        name: "insert",
+        text: `INSERT INTO tasks (id, organization_id, project_id, tag_id, segment, number, title, description, details,
             test_strategy, status, priority, rank, assignee, effort, actual_effort, labels, complexity, metadata)
           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`,
-          values: [
-            id,
-            caller.organizationId,
-            tag.projectId,
-            tag.id,
-            String(number),
-            number,
-            body.title,
-            body.description ?? "",
-            body.details ?? "",
-            body.testStrategy ?? "",
-            body.status ?? "pending",
-            body.priority ?? null,
-            generateKeyBetween(last[0]?.rank ?? null, null),
-            body.assignee ?? null,
-            body.effort ?? null,
-            body.actualEffort ?? null,
-            body.labels ?? [],
-            body.complexity ?? null,
-            body.metadata ?? {},
-          ],
-        });
-        const made = await getTask(db, caller, id);
-        const { localId, title, status } = made;
-        await record(db, caller, tag.projectId, id, "task.created", request.id, {
-          tag: params.tag,
-          localId,
-          title,
-          status,
-        });
-        return made;
-      },
-    );
+        values: [
+          id,
+          caller.organizationId,
+          tag.projectId,
+          tag.id,
+          String(number),
+          number,
+          body.title,
+          body.description ?? "",
+          body.details ?? "",
+          body.testStrategy ?? "",
+          body.status ?? "pending",
+          body.priority ?? null,
+          generateKeyBetween(last[0]?.rank ?? null, null),
+          body.assignee ?? null,
+          body.effort ?? null,
+          body.actualEffort ?? null,
+          body.labels ?? [],
+          body.complexity ?? null,
+          body.metadata ?? {},
+        ],
+      });
+      const made = await getTask(db, caller, id);
+      const { localId, title, status } = made;
+      await record(db, caller, tag.projectId, id, "task.created", request.id, {
+        tag: params.tag,
+        localId,
+        title,
+        status,
+      });
+      return made;
+    });
     return reply
       .code(201)
       .header("location", `/api/v1/tasks/${task.id}`)
@@ -293,37 +289,31 @@ app.patch<{ Params: { id: string }; Body: TaskPatch }>(
     const match = request.headers["if-match"];
     if (match === undefined) throw new Refusal(428, "Say which version you have seen.");
     const { params, body } = request;
-    const key = request.headers["idempotency-key"];
-    const task = await change(
-      caller,
-      key === undefined ? undefined : String(key),
-      [params, body],
-      async (db) => {
-        const before = await getTask(db, caller, params.id);
-        const fields = Object.keys(body).filter((field) => field in columns);
-        const assignments = fields.map((field, i) => `${columns[field]} = $${i + 4}`);
-        const { rows } = await db.query<{ projectId: string }>({
-          name: `update ${fields.join(" ")}`,
-          text: `UPDATE tasks SET ${assignments.join(", ")}, version = version + 1, updated_at = clock_timestamp()
+    const task = await change(caller, request, async (db) => {
+      const before = await getTask(db, caller, params.id);
+      const fields = Object.keys(body).filter((field) => field in columns);
+      const assignments = fields.map((field, i) => `${columns[field]} = $${i + 4}`);
+      const { rows } = await db.query<{ projectId: string }>({
+        name: `update ${fields.join(" ")}`,
+        text: `UPDATE tasks SET ${assignments.join(", ")}, version = version + 1, updated_at = clock_timestamp()
           WHERE id = $1 AND organization_id = $2 AND version = $3 RETURNING project_id AS "projectId"`,
-          values: [
-            params.id,
-            caller.organizationId,
-            Number(match.replaceAll('"', "")),
-            ...fields.map((field) => Reflect.get(body, field)),
-          ],
-        });
-        if (rows[0] === undefined) throw new Refusal(412, "The task has another version.");
-        const changes = Object.fromEntries(
-          fields.map((field) => [field, [Reflect.get(before, field), Reflect.get(body, field)]]),
-        );
-        await record(db, caller, rows[0].projectId, params.id, "task.updated", request.id, {
-          version: before.version + 1,
-          changes,
-        });
-        return await getTask(db, caller, params.id);
-      },
-    );
+        values: [
+          params.id,
+          caller.organizationId,
+          Number(match.replaceAll('"', "")),
+          ...fields.map((field) => Reflect.get(body, field)),
+        ],
+      });
+      if (rows[0] === undefined) throw new Refusal(412, "The task has another version.");
+      const changes = Object.fromEntries(
+        fields.map((field) => [field, [Reflect.get(before, field), Reflect.get(body, field)]]),
+      );
+      await record(db, caller, rows[0].projectId, params.id, "task.updated", request.id, {
+        version: before.version + 1,
+        changes,
+      });
+      return await getTask(db, caller, params.id);
+    });
     return reply.header("etag", `"${task.version}"`).send(task);
   },
 );

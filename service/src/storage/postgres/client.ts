@@ -42,14 +42,18 @@ export function openDatabase(options: PostgresOptions): Database {
   const query = async (on: pg.Pool | pg.PoolClient, { text, values }: Sql): Promise<pg.QueryResult> =>
     await observe(text, () => on.query({ name: statementName(text), text, values })).catch(translate);
 
-  const both = async <Row>(client: pg.PoolClient, change: Sql, read: Sql) => {
-    const [changed, found] = await Promise.all([query(client, change), query(client, read)]);
-    return { touched: changed.rowCount ?? 0, rows: found.rows as Row[] };
-  };
-
-  const on = (connection: pg.Pool | pg.PoolClient): Omit<Db, "executeAndQuery"> => ({
-    query: async (statement) => (await query(connection, statement)).rows,
-    execute: async (statement) => (await query(connection, statement)).rowCount ?? 0,
+  /** `holding` gives the connection that is held already, or one of the pool's for as long as the work takes. */
+  const statements = (
+    on: pg.Pool | pg.PoolClient,
+    holding: <T>(work: (client: pg.PoolClient) => Promise<T>) => Promise<T>,
+  ): Db => ({
+    query: async (statement) => (await query(on, statement)).rows,
+    execute: async (statement) => (await query(on, statement)).rowCount ?? 0,
+    executeAndQuery: async <Row>(change: Sql, read: Sql) =>
+      await holding(async (client) => {
+        const [changed, found] = await Promise.all([query(client, change), query(client, read)]);
+        return { touched: changed.rowCount ?? 0, rows: found.rows as Row[] };
+      }),
   });
 
   async function once<T>(work: (db: Db) => Promise<T>, isolation: Isolation): Promise<T> {
@@ -59,17 +63,15 @@ export function openDatabase(options: PostgresOptions): Database {
       () => undefined,
       (error: unknown) => ({ error }),
     );
-    let broken = false;
+    let held = true;
+    const giveBack = (broken: boolean) => {
+      if (held) client.release(broken);
+      held = false;
+    };
     // A transaction holds locks, so it may not go on for longer than a few statements at their slowest.
-    const limit = setTimeout(() => {
-      broken = true;
-      client.release(true);
-    }, options.statementTimeoutMs * 2);
+    const limit = setTimeout(giveBack, options.statementTimeoutMs * 2, true);
     try {
-      const result = await work({
-        ...on(client),
-        executeAndQuery: async (change, read) => await both(client, change, read),
-      });
+      const result = await work(statements(client, (both) => both(client)));
       const failed = await begun;
       if (failed !== undefined) throw failed.error;
       const { command } = await observe("COMMIT", () => client.query("COMMIT"));
@@ -78,29 +80,23 @@ export function openDatabase(options: PostgresOptions): Database {
         throw new Error("The transaction was rolled back, as one of its statements had failed.");
       return result;
     } catch (error) {
-      if (!broken) {
-        await client.query("ROLLBACK").catch(() => {
-          broken = true;
-          client.release(true);
-        });
-      }
+      if (held) await client.query("ROLLBACK").catch(() => giveBack(true));
       return translate(error);
     } finally {
       clearTimeout(limit);
-      if (!broken) client.release();
+      giveBack(false);
     }
   }
 
   return {
-    ...on(pool),
-    async executeAndQuery(change, read) {
+    ...statements(pool, async (work) => {
       const client = await pool.connect().catch(translate);
       try {
-        return await both(client, change, read);
+        return await work(client);
       } finally {
         client.release();
       }
-    },
+    }),
     async transaction(work, isolation = "READ COMMITTED") {
       for (let attempt = 1; ; attempt += 1) {
         try {
