@@ -1,11 +1,11 @@
 import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import path from "node:path";
-import { parseArgs } from "node:util";
 import type { DrillReport } from "../service/src/backup/drill.ts";
 import type { Manifest } from "../service/src/backup/manifest.ts";
 import { applyMigrations } from "../service/src/migrate/apply.ts";
 import { openBench, root } from "./bench.ts";
+import { readOptions } from "./options.ts";
 import { print, writeResult } from "./results.ts";
 import { seedTasks } from "./seed.ts";
 
@@ -64,35 +64,21 @@ async function run(name: string, args: string[], env: Record<string, string>): P
   return { name, seconds: (performance.now() - started) / 1000, megabytes: (kilobytes * 1024) / 1e6, out };
 }
 
-const { values } = parseArgs({
-  options: {
-    tasks: { type: "string", default: "1000000" },
-    database: { type: "string" },
-    help: { type: "boolean", default: false },
-  },
-});
-if (values.help) {
-  process.stdout.write(help);
-  process.exit(0);
-}
-const tasks = Number(values.tasks);
-if (!Number.isInteger(tasks) || tasks < 1) {
-  process.stderr.write("--tasks takes a whole number from 1.\n");
-  process.exit(2);
-}
+const { numbers, texts } = readOptions(help, { tasks: { default: 1_000_000, from: 1 } }, ["database"]);
+const { tasks } = numbers;
 
 const bench = await openBench();
 try {
   const { folder } = bench;
-  const connectionString = values.database ?? (await bench.startDatabase());
+  const connectionString = texts.database ?? (await bench.startDatabase());
   const env: Record<string, string> = {
     TASKMASTER_BACKUP_SCRATCH_DIRECTORY: folder,
     ...(process.env.TASKMASTER_BACKUP_TARGET === undefined
       ? { TASKMASTER_BACKUP_TARGET: path.join(folder, "backups") }
       : {}),
-    ...(values.database === undefined
+    ...(texts.database === undefined
       ? { DATABASE_URL: "", TASKMASTER_DATA_DIRECTORY: path.join(folder, "data") }
-      : { DATABASE_URL: values.database }),
+      : { DATABASE_URL: texts.database }),
   };
   await applyMigrations(connectionString);
   print(`Making ${tasks} tasks…`);

@@ -1,7 +1,7 @@
-import { parseArgs } from "node:util";
 import { openBench } from "./bench.ts";
 import { BadAnswer, createClient, tagPath } from "./driver.ts";
 import { asRatio, interleave, ratioOf } from "./interleave.ts";
+import { readOptions } from "./options.ts";
 import { print, writeResult } from "./results.ts";
 import { seedReady } from "./seed.ts";
 import { median } from "./statistics.ts";
@@ -19,22 +19,10 @@ The result is loadtest/results/claims.json and a line here. Exit code 1 when a t
 `;
 
 const goal = 4;
-const { values } = parseArgs({
-  options: {
-    rounds: { type: "string", default: "7" },
-    seconds: { type: "string", default: "2" },
-    help: { type: "boolean", default: false },
-  },
-});
-if (values.help) {
-  process.stdout.write(help);
-  process.exit(0);
-}
-const [rounds, seconds] = [Number(values.rounds), Number(values.seconds)];
-if (!(rounds >= 1 && seconds > 0)) {
-  process.stderr.write("The options take numbers.\n");
-  process.exit(2);
-}
+const { rounds, seconds } = readOptions(help, {
+  rounds: { default: 7, from: 1 },
+  seconds: { default: 2, above: 0, fraction: true },
+}).numbers;
 
 const bench = await openBench();
 try {

@@ -1,5 +1,5 @@
-import { parseArgs } from "node:util";
 import { createFolder, openFolderCore } from "../service/test/support/folder.ts";
+import { readOptions } from "./options.ts";
 import { print, writeResult } from "./results.ts";
 import { quantile } from "./statistics.ts";
 
@@ -16,18 +16,7 @@ a line each here. Exit code 1 when the median change takes 100 ms or more.
 `;
 
 const goalMs = 100;
-const { values } = parseArgs({
-  options: { changes: { type: "string", default: "100" }, help: { type: "boolean", default: false } },
-});
-if (values.help) {
-  print(help);
-  process.exit(0);
-}
-const changes = Number(values.changes);
-if (!Number.isInteger(changes) || changes < 1) {
-  process.stderr.write("--changes takes a whole number from 1.\n");
-  process.exit(2);
-}
+const { changes } = readOptions(help, { changes: { default: 100, from: 1 } }).numbers;
 
 /** 9 tags, 180 tasks, 900 subtasks, 1.7 MB: as the largest of 71 real files. */
 function largeFile(): string {

@@ -1,7 +1,7 @@
-import { parseArgs } from "node:util";
 import pg from "pg";
 import { openBench } from "./bench.ts";
 import { createClient, tagPath } from "./driver.ts";
+import { readOptions } from "./options.ts";
 import { type Goal, print, writeResult } from "./results.ts";
 import { seedGraph, taskId } from "./seed.ts";
 import { createRandom, median, quantile, round } from "./statistics.ts";
@@ -19,23 +19,11 @@ question about a cycle as a recursive query.
 The result is loadtest/results/graph.json and a table here. Exit code 1 when p99 of next is over 5 ms, or that of an edge over 10 ms.
 `;
 
-const { values } = parseArgs({
-  options: {
-    edges: { type: "string", default: "100000" },
-    rate: { type: "string", default: "5" },
-    seconds: { type: "string", default: "20" },
-    help: { type: "boolean", default: false },
-  },
-});
-if (values.help) {
-  process.stdout.write(help);
-  process.exit(0);
-}
-const [edges, rate, seconds] = [Number(values.edges), Number(values.rate), Number(values.seconds)];
-if (!(edges >= 10 && rate > 0 && seconds > 0)) {
-  process.stderr.write("The options take numbers.\n");
-  process.exit(2);
-}
+const { edges, rate, seconds } = readOptions(help, {
+  edges: { default: 100_000, from: 10 },
+  rate: { default: 5, above: 0, fraction: true },
+  seconds: { default: 20, above: 0, fraction: true },
+}).numbers;
 
 /** Whether the first task can be reached from the second along what each waits for. */
 const cycleQuery = `WITH RECURSIVE reached(id) AS (

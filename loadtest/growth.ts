@@ -1,7 +1,7 @@
-import { parseArgs } from "node:util";
 import { openBench } from "./bench.ts";
 import { createDriver } from "./driver.ts";
 import { asRatio, interleave, ratioOf } from "./interleave.ts";
+import { readOptions, refuse } from "./options.ts";
 import { type Chart, type Goal, print, writeResult } from "./results.ts";
 import { seedTasks } from "./seed.ts";
 import { median } from "./statistics.ts";
@@ -23,25 +23,19 @@ takes more than 1.15 times as long.
 
 const goal = 1.15;
 const kinds = ["get", "list", "update"] as const;
-const { values } = parseArgs({
-  options: {
-    sizes: { type: "string", default: "1000,100000,1000000" },
-    rounds: { type: "string", default: "7" },
-    seconds: { type: "string", default: "1.5" },
-    clients: { type: "string", default: "4" },
-    help: { type: "boolean", default: false },
+const { numbers, texts } = readOptions(
+  help,
+  {
+    rounds: { default: 7, from: 1 },
+    seconds: { default: 1.5, above: 0, fraction: true },
+    clients: { default: 4, from: 1 },
   },
-});
-if (values.help) {
-  process.stdout.write(help);
-  process.exit(0);
-}
-const sizes = values.sizes.split(",").map(Number);
-const [rounds, seconds, clients] = [Number(values.rounds), Number(values.seconds), Number(values.clients)];
-if (!(rounds >= 1 && seconds > 0 && clients >= 1 && sizes.length > 1 && sizes.every((size) => size >= 100))) {
-  process.stderr.write("The options take numbers, and --sizes at least two from 100.\n");
-  process.exit(2);
-}
+  ["sizes"],
+);
+const { rounds, seconds, clients } = numbers;
+const sizes = (texts.sizes ?? "1000,100000,1000000").split(",").map(Number);
+if (!(sizes.length > 1 && sizes.every((size) => size >= 100)))
+  refuse("--sizes takes at least two numbers from 100.");
 
 const bench = await openBench();
 try {

@@ -1,6 +1,5 @@
 import { existsSync } from "node:fs";
 import path from "node:path";
-import { parseArgs } from "node:util";
 import {
   createProject,
   openPeer,
@@ -17,6 +16,7 @@ import {
   type Tally,
   tally,
 } from "../service/test/support/status-servers.ts";
+import { readOptions } from "./options.ts";
 import { print, writeResult } from "./results.ts";
 import { estimate, median } from "./statistics.ts";
 
@@ -37,24 +37,16 @@ or when our throughput is not ten times the other's (P7).
 const goal = 10;
 const root = path.join(import.meta.dirname, "..");
 const program = path.join(root, "dist/bin/cli.js");
-const { values } = parseArgs({
-  options: {
-    rounds: { type: "string", default: "20" },
-    pairs: { type: "string", default: "8" },
-    tasks: { type: "string", default: "40" },
-    peer: { type: "string" },
-    help: { type: "boolean", default: false },
+const { numbers, texts } = readOptions(
+  help,
+  {
+    rounds: { default: 20, from: 1 },
+    pairs: { default: 8, from: 1 },
+    tasks: { default: 40, from: 20 },
   },
-});
-if (values.help) {
-  print(help);
-  process.exit(0);
-}
-const [rounds, pairs, tasks] = [values.rounds, values.pairs, values.tasks].map(Number);
-if (!(Number(rounds) >= 1 && Number(pairs) >= 1 && Number(tasks) >= 20)) {
-  process.stderr.write("--rounds and --pairs take a number from 1, --tasks one from 20.\n");
-  process.exit(2);
-}
+  ["peer"],
+);
+const { rounds, pairs, tasks } = numbers;
 if (!existsSync(program)) {
   process.stderr.write("The program is not built; run: make build\n");
   process.exit(2);
@@ -93,7 +85,7 @@ async function startOurs(): Promise<Side> {
 }
 
 async function startPeer(): Promise<Side> {
-  const peer = await openPeer(values.peer, print);
+  const peer = await openPeer(texts.peer, print);
   const project = await createProject();
   await project.writeTasks(plainFile(Number(tasks)));
   const command = {

@@ -1,10 +1,10 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { parseArgs } from "node:util";
 import { openBench } from "./bench.ts";
 import { createDriver, type Turn } from "./driver.ts";
 import { asChange, compareTurns, inTurn, interleave } from "./interleave.ts";
+import { readOptions } from "./options.ts";
 import { print, writeResult } from "./results.ts";
 import { seedTasks } from "./seed.ts";
 import { median, round } from "./statistics.ts";
@@ -29,28 +29,17 @@ than 5 % of the throughput.
 
 const goal = 0.05;
 
-const { values } = parseArgs({
-  options: {
-    rounds: { type: "string", default: "90" },
-    seconds: { type: "string", default: "0.5" },
-    starts: { type: "string", default: "3" },
-    clients: { type: "string", default: "16" },
-    "sampler-arg": { type: "string" },
-    help: { type: "boolean", default: false },
+const { numbers, texts } = readOptions(
+  help,
+  {
+    rounds: { default: 90, from: 1 },
+    seconds: { default: 0.5, above: 0, fraction: true },
+    starts: { default: 3, from: 1 },
+    clients: { default: 16, from: 1 },
   },
-});
-if (values.help) {
-  process.stdout.write(help);
-  process.exit(0);
-}
-const [rounds, starts, clients] = [Number(values.rounds), Number(values.starts), Number(values.clients)];
-const seconds = Number(values.seconds);
-if (![rounds, starts, clients].every((value) => Number.isInteger(value) && value > 0) || !(seconds > 0)) {
-  process.stderr.write(
-    "--rounds, --starts and --clients take whole numbers above 0, --seconds a number above 0.\n",
-  );
-  process.exit(2);
-}
+  ["sampler-arg"],
+);
+const { rounds, seconds, starts, clients } = numbers;
 
 const bench = await openBench();
 let received = { batches: 0, bytes: 0 };
@@ -81,7 +70,7 @@ try {
   };
   print("Starting, and warming up…");
   const none = { LOG_LEVEL: "silent" };
-  const arg = values["sampler-arg"];
+  const arg = texts["sampler-arg"];
   const startSome = async (name: string, settings: Record<string, string>) => {
     const some: Awaited<ReturnType<typeof start>>[] = [];
     for (let i = 1; i <= starts; i += 1) some.push(await start(`${name}-${i}`, settings));

@@ -1,9 +1,9 @@
 import path from "node:path";
-import { parseArgs } from "node:util";
 import { execute, openBench, root } from "./bench.ts";
 import { type Captured, captured, captureScripts, hasPgbench, runPgbench } from "./comparators/pgbench.ts";
 import { createDriver, type Kind } from "./driver.ts";
 import { asRatio, interleave, ratioOf } from "./interleave.ts";
+import { readOptions, refuse } from "./options.ts";
 import { type Goal, print, writeResult } from "./results.ts";
 import { seedTasks } from "./seed.ts";
 import { type Estimate, median, round } from "./statistics.ts";
@@ -33,31 +33,21 @@ const goals = {
   mixed: { id: "P5", against: "byHand", least: 1.2 },
 } as const;
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    rounds: { type: "string", default: "7" },
-    seconds: { type: "string", default: "1.5" },
-    clients: { type: "string", default: "8" },
-    help: { type: "boolean", default: false },
+const { numbers, positionals } = readOptions(
+  help,
+  {
+    rounds: { default: 7, from: 1 },
+    seconds: { default: 1.5, above: 0, fraction: true },
+    clients: { default: 8, from: 1 },
   },
-});
-if (values.help) {
-  process.stdout.write(help);
-  process.exit(0);
-}
-const [rounds, seconds, clients] = [Number(values.rounds), Number(values.seconds), Number(values.clients)];
+  [],
+  true,
+);
+const { rounds, seconds, clients } = numbers;
 const chosen = positionals.length === 0 ? kinds : kinds.filter((kind) => positionals.includes(kind));
-if (!(rounds >= 1 && seconds > 0 && clients >= 1) || chosen.length < positionals.length) {
-  process.stderr.write("The options take numbers, and KIND is one of those that --help names.\n");
-  process.exit(2);
-}
-if (!(await hasPgbench())) {
-  process.stderr.write(
-    "pgbench is not in PATH: it comes with PostgreSQL (Debian: the package postgresql).\n",
-  );
-  process.exit(2);
-}
+if (chosen.length < positionals.length) refuse("KIND is one of those that --help names, each once.");
+if (!(await hasPgbench()))
+  refuse("pgbench is not in PATH: it comes with PostgreSQL (Debian: the package postgresql).");
 
 const isCaptured = (kind: Kind): kind is Captured => captured.some((one) => one === kind);
 const bench = await openBench();

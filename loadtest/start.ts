@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { parseArgs } from "node:util";
 import { openBench } from "./bench.ts";
 import { createDriver } from "./driver.ts";
+import { readOptions } from "./options.ts";
 import { type Goal, print, writeResult } from "./results.ts";
 import { seedTasks } from "./seed.ts";
 import { estimate } from "./statistics.ts";
@@ -18,22 +18,10 @@ On a database that is migrated and has 10,000 tasks. The image's size is told by
 loadtest/results/start.json and a table here. Exit code 1 when a goal is missed: 300 ms, 80 MB at rest, 140 MB under load.
 `;
 
-const { values } = parseArgs({
-  options: {
-    starts: { type: "string", default: "10" },
-    seconds: { type: "string", default: "15" },
-    help: { type: "boolean", default: false },
-  },
-});
-if (values.help) {
-  process.stdout.write(help);
-  process.exit(0);
-}
-const [starts, seconds] = [Number(values.starts), Number(values.seconds)];
-if (!(starts >= 1 && seconds > 0)) {
-  process.stderr.write("The options take numbers.\n");
-  process.exit(2);
-}
+const { starts, seconds } = readOptions(help, {
+  starts: { default: 10, from: 1 },
+  seconds: { default: 15, above: 0, fraction: true },
+}).numbers;
 
 const bench = await openBench();
 try {

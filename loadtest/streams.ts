@@ -2,8 +2,8 @@ import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { parseArgs } from "node:util";
 import { execute, openBench } from "./bench.ts";
+import { readOptions } from "./options.ts";
 import { print, writeResult } from "./results.ts";
 import { rank, round } from "./statistics.ts";
 import type { ReadersOptions, ReadersReport } from "./stream-readers.ts";
@@ -25,29 +25,12 @@ one twice or out of order, when a slow one is not cut off, or when the server to
 
 const goalMegabytes = 300;
 
-const { values } = parseArgs({
-  options: {
-    streams: { type: "string", default: "1980" },
-    slow: { type: "string", default: "20" },
-    events: { type: "string", default: "200" },
-    every: { type: "string", default: "100" },
-    help: { type: "boolean", default: false },
-  },
-});
-if (values.help) {
-  process.stdout.write(help);
-  process.exit(0);
-}
-const [streams, slow, events, every] = [
-  Number(values.streams),
-  Number(values.slow),
-  Number(values.events),
-  Number(values.every),
-];
-if (![streams, slow, events, every].every((value) => Number.isInteger(value) && value >= 0)) {
-  process.stderr.write("The options take whole numbers.\n");
-  process.exit(2);
-}
+const { streams, slow, events, every } = readOptions(help, {
+  streams: { default: 1980, from: 0 },
+  slow: { default: 20, from: 0 },
+  events: { default: 200, from: 0 },
+  every: { default: 100, from: 0 },
+}).numbers;
 
 async function fillLog(connectionString: string, count: number, size: number): Promise<void> {
   await execute(
