@@ -37,19 +37,12 @@ image="" url="" timeout=5m chart=$(dirname "$0")/../charts/task-master-pro
 while [ "$#" -gt 0 ]; do
   case $1 in
     --help | -h) usage; exit 0 ;;
-    --release) value "$1" "$@"; release=$2; shift 2 ;;
-    --namespace) value "$1" "$@"; namespace=$2; shift 2 ;;
-    --image) value "$1" "$@"; image=$2; shift 2 ;;
-    --chart) value "$1" "$@"; chart=$2; shift 2 ;;
-    --url) value "$1" "$@"; url=$2; shift 2 ;;
-    --context) value "$1" "$@"; context=$2; shift 2 ;;
-    --timeout) value "$1" "$@"; timeout=$2; shift 2 ;;
+    --release | --namespace | --image | --chart | --url | --context | --timeout) take "$@"; shift 2 ;;
     --) shift; break ;;
     *) refuse "$1 is no option of this script; what is for helm comes after --." ;;
   esac
 done
-[ -n "$release" ] || refuse "--release is missing."
-[ -n "$namespace" ] || refuse "--namespace is missing."
+check_release
 [ -n "$image" ] || refuse "--image is missing."
 if [[ $image =~ ^(.+)@(sha256:[0-9a-f]{64})$ ]]; then
   of_image="image.repository=${BASH_REMATCH[1]},image.digest=${BASH_REMATCH[2]}"

@@ -30,6 +30,15 @@ value() {
   [ "$#" -ge 3 ] && [ -n "$3" ] || refuse "$1 wants a value."
 }
 
+# take "$@": the value of an option whose variable has its name.
+take() { value "$1" "$@"; printf -v "${1#--}" %s "$2"; }
+
+# Which release, and where: nothing goes without.
+check_release() {
+  [ -n "$release" ] || refuse "--release is missing."
+  [ -n "$namespace" ] || refuse "--namespace is missing."
+}
+
 now() { date +%s%N; }
 # since NANOSECONDS: seconds with a tenth, for a line that says how long something took.
 since() { awk -v a="$1" -v b="$(now)" 'BEGIN { printf "%.1f", (b - a) / 1e9 }'; }

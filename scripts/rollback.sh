@@ -31,18 +31,12 @@ to="" dry="" url="" timeout=5m
 while [ "$#" -gt 0 ]; do
   case $1 in
     --help | -h) usage; exit 0 ;;
-    --release) value "$1" "$@"; release=$2; shift 2 ;;
-    --namespace) value "$1" "$@"; namespace=$2; shift 2 ;;
-    --to) value "$1" "$@"; to=$2; shift 2 ;;
+    --release | --namespace | --to | --url | --context | --timeout) take "$@"; shift 2 ;;
     --dry-run) dry=yes; shift ;;
-    --url) value "$1" "$@"; url=$2; shift 2 ;;
-    --context) value "$1" "$@"; context=$2; shift 2 ;;
-    --timeout) value "$1" "$@"; timeout=$2; shift 2 ;;
     *) refuse "$1 is no option of this script." ;;
   esac
 done
-[ -n "$release" ] || refuse "--release is missing."
-[ -n "$namespace" ] || refuse "--namespace is missing."
+check_release
 [[ $to =~ ^[0-9]*$ ]] || refuse "--to $to is no number of a revision."
 check_url
 need helm kubectl jq
