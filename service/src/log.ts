@@ -21,7 +21,7 @@ const hidden = "[hidden]";
  */
 export function createLog(
   config: Pick<Config, "logLevel"> & Partial<Pick<Config, "secrets">>,
-  destination: DestinationStream = createOutput(),
+  destination?: DestinationStream,
   /** What each line says beside its own, such as the trace that it belongs to. */
   context?: () => Record<string, string>,
 ): Logger {
@@ -48,37 +48,13 @@ export function createLog(
       },
     },
   };
-  const log = pino(options, destination);
+  const log = destination === undefined ? pino(options) : pino(options, destination);
   // pino does not run its formatters over what a child logger carries, such as a request id that a client chose.
   const { child } = log;
   log.child = function (this: Logger, bindings, ...rest) {
     return child.call(this, scrubEntry(bindings), ...rest);
   } as Logger["child"];
   return log;
-}
-
-/** How long a line waits for others to be written with. */
-const togetherMs = 20;
-
-/**
- * Standard output, by one call of the system for many lines: under load a call costs as much as all else of a line. At an exit it
- * gets what there is; only what ends the process without one, SIGKILL, can take the lines of a moment along.
- */
-function createOutput(): DestinationStream {
-  const output = pino.destination({ fd: 1, sync: true, minLength: 8 * 1024 });
-  let due: NodeJS.Timeout | undefined;
-  const flush = () => {
-    clearTimeout(due);
-    due = undefined;
-    output.flushSync();
-  };
-  process.on("exit", flush);
-  return {
-    write(line: string) {
-      output.write(line);
-      due ??= setTimeout(flush, togetherMs).unref();
-    },
-  };
 }
 
 function createScrubber(secrets: readonly string[]) {
