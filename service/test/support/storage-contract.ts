@@ -450,6 +450,18 @@ export function storageContract(open: () => Promise<TestStorage>): void {
     });
   });
 
+  test("a transaction's clock is never behind what was stored before it was asked", async () => {
+    for (let i = 0; i < 50; i += 1) {
+      const task = await world.addTask();
+      const now = await storage.transaction(world.organizationId, async (tx) => {
+        const asked = [tx.events.append([world.event({ taskId: task.id })]), tx.now()] as const;
+        return (await Promise.all(asked))[1];
+      });
+      const [event] = await reader.events.audit({ taskId: task.id }, { limit: 1, after: undefined });
+      expect(new Date(event?.createdAt ?? Number.NaN).getTime()).toBeLessThanOrEqual(now.getTime());
+    }
+  });
+
   describe("watching a log", () => {
     /** How often it was woken. */
     const watch = (projectId: string) => {

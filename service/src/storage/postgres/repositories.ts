@@ -57,7 +57,10 @@ export function createTransaction(
     idempotency: createIdempotencyStore(db, organizationId),
     createOrganization: async (input) => await createOrganization(db, input),
     async now() {
-      const rows = await db.query<{ now: string }>(sql`SELECT ${iso("clock_timestamp()")} AS now`);
+      // Rounded to a millisecond as what is stored is: cut off, it could be before what was stored just now.
+      const rows = await db.query<{ now: string }>(
+        sql`SELECT ${iso("clock_timestamp()::timestamptz(3)")} AS now`,
+      );
       return new Date(only(rows).now);
     },
   };
