@@ -37,9 +37,13 @@ export async function run(
   input?: string,
   environment: Record<string, string> = {},
 ): Promise<Ran> {
-  const child = spawn(program, args, { stdio: "pipe", env: { ...process.env, ...environment } });
+  const child = spawn(program, args, {
+    stdio: [input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
+    env: { ...process.env, ...environment },
+  });
   const ended = collect(child);
-  child.stdin.end(input ?? "");
+  // A program that ends before it has read all breaks the pipe: what is asked is how it ended.
+  child.stdin?.on("error", () => undefined).end(input);
   return await ended;
 }
 
