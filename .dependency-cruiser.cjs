@@ -1,6 +1,6 @@
 /** The import law of docs: data flows edge -> core -> storage, and each library has one home. */
 const src = "^service/src/";
-const pure = "^node_modules/(typebox|ipaddr\\.js|uuid|jsonc-parser|fractional-indexing)/";
+const pure = "^node_modules/(@noble/hashes|typebox|ipaddr\\.js|uuid|jsonc-parser|fractional-indexing)/";
 
 /** @type {import("dependency-cruiser").IConfiguration} */
 module.exports = {

@@ -56,8 +56,8 @@ async function changeOnce<T>(
   const key = ctx.idempotencyKey;
   if (key === undefined) return services.storage.transaction(ctx.organizationId, work);
 
-  const keyHash = await sha256(key);
-  const fingerprint = await sha256(JSON.stringify([operation, input]));
+  const keyHash = sha256(key);
+  const fingerprint = sha256(JSON.stringify([operation, input]));
   return services.storage.transaction(ctx.organizationId, async (tx) => {
     const earlier = await tx.idempotency.reserve(ctx.actor.id, keyHash, fingerprint);
     if (earlier !== undefined) {

@@ -70,7 +70,7 @@ async function issue(storage: Storage, owner: Principal): Promise<string> {
       id: newId(),
       owner: { membershipId: owner.membershipId },
       name: "owner token from the command line",
-      hash: await sha256(token),
+      hash: sha256(token),
       hint: token.slice(0, 8),
       scopes: [...scopes],
       expiresInDays: 365,

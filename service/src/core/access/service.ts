@@ -96,7 +96,7 @@ export function createAccess({ storage, credentials }: Pick<Services, "storage" 
   return {
     async fromAccessToken(token) {
       const owner = await credentials.find(token, async () =>
-        usable(await identity.findToken(await sha256(token))),
+        usable(await identity.findToken(sha256(token))),
       );
       return toCaller(owner, owner.scopes, owner.tokenId);
     },

@@ -52,7 +52,7 @@ export function createImportExport(services: Services): ImportExport {
         return report(findTagsInUse(await tx.tags.list(project.id), plan));
       }
       // The digest stands for the file: an idempotency fingerprint need not hold it, and NULs in it are a file's problem.
-      const digest = await sha256(text);
+      const digest = sha256(text);
       const input = { key, digest, mode, defaultTag };
       return change(services, ctx, { operation: "project.import", input }, async (tx) => {
         const found = await getProject(tx, key);

@@ -141,7 +141,7 @@ export function createReceivers(services: Services): Receivers {
         return ignored(`The receiver leaves tasks alone for ${told.trigger}.`);
       }
       const ctx = { actor: actorOf(receiver), requestId };
-      const digest = await sha256(text);
+      const digest = sha256(text);
       const tasks = await services.storage.transaction(receiver.organizationId, (tx) =>
         apply(tx, ctx, receiver.statuses, {
           receiverId: receiver.id,

@@ -61,7 +61,7 @@ export function createTokens(services: Services): Tokens {
           id: newId(),
           owner: input.agent === undefined ? { membershipId: ctx.membershipId } : { agentId: input.agent },
           name: input.name,
-          hash: await sha256(token),
+          hash: sha256(token),
           hint: token.slice(0, 8),
           scopes: [...scopes],
           expiresInDays: input.expiresInDays ?? 90,

@@ -2,6 +2,8 @@ import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import { isRetryable, translate } from "./errors.ts";
+import { gather } from "./gather.ts";
+import { createLanes } from "./lanes.ts";
 import type { Db, Sql } from "./sql.ts";
 
 export interface PostgresOptions {
@@ -29,6 +31,8 @@ export interface Database extends Db {
   close(): Promise<void>;
 }
 
+type Hold = <T>(work: (client: pg.PoolClient) => Promise<T>) => Promise<T>;
+
 export type Isolation = "READ COMMITTED" | "REPEATABLE READ";
 
 /**
@@ -39,16 +43,19 @@ export function openDatabase(options: PostgresOptions): Database {
   const pool = createPool(options);
   const observe: ObserveStatement = options.observe ?? ((_text, run) => run());
 
-  const query = async (on: pg.Pool | pg.PoolClient, { text, values }: Sql): Promise<pg.QueryResult> =>
-    await observe(text, () => on.query({ name: statementName(text), text, values })).catch(translate);
+  const query = async (client: pg.PoolClient, { text, values }: Sql): Promise<pg.QueryResult> => {
+    // With all that is asked at once of this connection, which may be held for longer already.
+    gather(client, process.nextTick);
+    return await observe(text, () => client.query({ name: statementName(text), text, values })).catch(
+      translate,
+    );
+  };
 
-  /** `holding` gives the connection that is held already, or one of the pool's for as long as the work takes. */
-  const statements = (
-    on: pg.Pool | pg.PoolClient,
-    holding: <T>(work: (client: pg.PoolClient) => Promise<T>) => Promise<T>,
-  ): Db => ({
-    query: async (statement) => (await query(on, statement)).rows,
-    execute: async (statement) => (await query(on, statement)).rowCount ?? 0,
+  /** Both give a connection for as long as the work takes: one that is nobody else's then, and one that may be shared. */
+  const statements = (holding: Hold, sharing: Hold): Db => ({
+    query: async (statement) => (await holding((client) => query(client, statement))).rows,
+    lookup: async (statement) => (await sharing((client) => query(client, statement))).rows,
+    execute: async (statement) => (await holding((client) => query(client, statement))).rowCount ?? 0,
     executeAndQuery: async <Row>(change: Sql, read: Sql) =>
       await holding(async (client) => {
         const [changed, found] = await Promise.all([query(client, change), query(client, read)]);
@@ -58,6 +65,7 @@ export function openDatabase(options: PostgresOptions): Database {
 
   async function once<T>(work: (db: Db) => Promise<T>, isolation: Isolation): Promise<T> {
     const client = await observe("BEGIN", () => pool.connect()).catch(translate);
+    gather(client, process.nextTick);
     // It goes with the first statement, whose answer comes behind its own; a connection that refuses it is a broken one.
     const begun = client.query(`BEGIN ISOLATION LEVEL ${isolation}`).then(
       () => undefined,
@@ -71,7 +79,8 @@ export function openDatabase(options: PostgresOptions): Database {
     // A transaction holds locks, so it may not go on for longer than a few statements at their slowest.
     const limit = setTimeout(giveBack, options.statementTimeoutMs * 2, true);
     try {
-      const result = await work(statements(client, (both) => both(client)));
+      const own: Hold = async (statement) => await statement(client);
+      const result = await work(statements(own, own));
       const failed = await begun;
       if (failed !== undefined) throw failed.error;
       const { command } = await observe("COMMIT", () => client.query("COMMIT"));
@@ -88,15 +97,18 @@ export function openDatabase(options: PostgresOptions): Database {
     }
   }
 
+  const holding: Hold = async (work) => {
+    const client = await pool.connect().catch(translate);
+    try {
+      return await work(client);
+    } finally {
+      client.release();
+    }
+  };
+  const lanes = createLanes(pool, Math.max(1, Math.trunc(options.poolSize / 4)));
+
   return {
-    ...statements(pool, async (work) => {
-      const client = await pool.connect().catch(translate);
-      try {
-        return await work(client);
-      } finally {
-        client.release();
-      }
-    }),
+    ...statements(holding, lanes.share),
     async transaction(work, isolation = "READ COMMITTED") {
       for (let attempt = 1; ; attempt += 1) {
         try {

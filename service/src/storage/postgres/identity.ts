@@ -21,13 +21,13 @@ export function createIdentityStore(db: Db, transact: Transact): IdentityStore {
   return {
     async findToken(hash) {
       return first(
-        await db.query<TokenOwner>(sql`SELECT ${tokenColumns} FROM ${tokenSource} WHERE k.hash = ${hash}`),
+        await db.lookup<TokenOwner>(sql`SELECT ${tokenColumns} FROM ${tokenSource} WHERE k.hash = ${hash}`),
       );
     },
 
     async findTokenById(tokenId) {
       return first(
-        await db.query<TokenOwner>(
+        await db.lookup<TokenOwner>(
           sql`SELECT ${tokenColumns} FROM ${tokenSource} WHERE k.id = ${tokenId}::uuid`,
         ),
       );

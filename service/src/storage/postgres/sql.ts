@@ -5,6 +5,8 @@ export { empty, join, type Sql, sql };
 /** What a repository needs: the database, or a transaction of it. */
 export interface Db {
   query<Row>(sql: Sql): Promise<Row[]>;
+  /** The same for a read by a key, which is over at once: it may go over a connection that others use as well. */
+  lookup<Row>(sql: Sql): Promise<Row[]>;
   /** How many rows it touched. */
   execute(sql: Sql): Promise<number>;
   /** A change, and what is read behind it: on one connection, in one round trip, each a statement of its own. */

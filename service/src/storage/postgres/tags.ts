@@ -26,7 +26,7 @@ export function createTagStore(db: Db, organizationId: string): TagStore {
 
     async find(projectKey, name) {
       return first(
-        await db.query<TagRecord>(sql`
+        await db.lookup<TagRecord>(sql`
           SELECT ${columns} FROM ${source}
           WHERE p.organization_id = ${organizationId}::uuid AND p.key = ${projectKey} AND g.name = ${name}`),
       );

@@ -60,15 +60,22 @@ export function createTaskStore(db: Db, organizationId: string): TaskStore {
 
   const find = async (locator: TaskLocator): Promise<TaskRecord | undefined> =>
     // A task whose own id holds a dot can share its local id with a subtask; the task goes first, always the same one.
-    first(await read(located(locator, organizationId), sql`ORDER BY (t.parent_id IS NOT NULL) LIMIT 1`));
+    first(
+      await db.lookup<TaskRecord>(
+        selected(located(locator, organizationId), sql`ORDER BY (t.parent_id IS NOT NULL) LIMIT 1`),
+      ),
+    );
 
   return {
     find,
 
     async list(tagId, filter, { limit, after }) {
-      const conditions = [sql`t.tag_id = ${tagId}::uuid`, ...filtered(filter)];
+      const wanted = filtered(filter);
+      const conditions = [sql`t.tag_id = ${tagId}::uuid`, ...wanted];
       if (after !== undefined) conditions.push(sql`(t.rank, t.id) > (${after[0]}, ${after[1]}::uuid)`);
-      return await read(and(conditions), sql`ORDER BY t.rank, t.id LIMIT ${limit + 1}`);
+      const page = selected(and(conditions), sql`ORDER BY t.rank, t.id LIMIT ${limit + 1}`);
+      // Of all tasks it reads so many and no more; to find those of a filter it may have to look at every one.
+      return await (wanted.length === 0 ? db.lookup(page) : db.query(page));
     },
 
     async listAll(tagId) {
