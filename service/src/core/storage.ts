@@ -336,6 +336,13 @@ export interface TaskRecord extends Task {
   source: MemberSource[] | null;
 }
 
+/** A tag, and the names that its tasks show of it. */
+export interface TagPlace {
+  project: string;
+  tag: string;
+  tagId: string;
+}
+
 /** Where a task is to be found: by id, or by project key, tag name and local id. */
 export type TaskLocator = { id: string } | { project: string; tag: string; localId: string };
 
@@ -436,8 +443,10 @@ export interface CandidateQuery {
 
 export interface TaskStore {
   find(locator: TaskLocator): Promise<TaskRecord | undefined>;
-  /** Ordered by rank as bytes, then id; the keyset is [rank, id]. */
-  list(tagId: string, filter: TaskFilter, keyset: Keyset): Promise<TaskRecord[]>;
+  /** As the API shows them, ordered by rank as bytes, then id; the keyset is [rank, id]. */
+  list(of: TagPlace, filter: TaskFilter, keyset: Keyset): Promise<Task[]>;
+  /** Those of one task, by rank. */
+  subtasks(parentId: string): Promise<TaskRecord[]>;
   /** All of a tag, tasks before subtasks, each level by rank. */
   listAll(tagId: string): Promise<TaskRecord[]>;
   /**

@@ -8,9 +8,9 @@ export interface World {
   membershipId: string;
   owner: Actor;
   projectId: string;
-  projectKey: string;
+  project: string;
   tagId: string;
-  tagName: string;
+  tag: string;
   addTask(values?: Partial<TaskInsert>): Promise<TaskRecord>;
   addTag(name: string): Promise<string>;
   /** `from` waits for `to`. */
@@ -47,9 +47,9 @@ export async function createWorld(storage: Storage): Promise<World> {
     membershipId: principal.membershipId,
     owner: principal.actor,
     projectId: project.id,
-    projectKey: "DEMO",
+    project: "DEMO",
     tagId,
-    tagName: "master",
+    tag: "master",
     addTag,
 
     async addTask(values = {}) {

@@ -2,7 +2,7 @@ import type { Context } from "../context.ts";
 import { AppError } from "../errors.ts";
 import { getTask, getTaskLocked } from "../locate.ts";
 import { authorize } from "../policy.ts";
-import type { Repositories, TaskRecord } from "../storage.ts";
+import type { TaskRecord } from "../storage.ts";
 import { toTask } from "../tasks/wire.ts";
 import { numberFaults, SubtasksAnswer } from "./answers.ts";
 import { contextOf, instructions } from "./prompts.ts";
@@ -35,7 +35,7 @@ export async function expandTask(
     { operation: "task.expand", input: { reference, input } },
     async () => {
       const tx = reader(ctx.organizationId);
-      const subtasks = await subtasksOf(tx, seen);
+      const subtasks = await tx.tasks.subtasks(seen.id);
       refuse(seen, subtasks, input);
       await work.report?.(`Asking the model to break task ${seen.localId} down.`);
       const count = input.count ?? seen.complexity?.recommendedSubtasks;
@@ -56,7 +56,7 @@ export async function expandTask(
     async (tx, { planned, before }) => {
       const task = await getTaskLocked(tx, seen.id);
       if (task.version !== seen.version) throw movedOn(`Task ${seen.localId}`);
-      await removeAsSeen(tx, ctx, before, await subtasksOf(tx, task), `A subtask of ${task.localId}`);
+      await removeAsSeen(tx, ctx, before, await tx.tasks.subtasks(task.id), `A subtask of ${task.localId}`);
       const place = { project: task.project, tag: task.tag, tagId: task.tagId, parent: task.id };
       const subtasks = await createNumbered(tx, ctx, place, planned);
       return { task: toTask(await getTask(tx, task.id)), subtasks };
@@ -77,8 +77,4 @@ function refuse(task: TaskRecord, subtasks: TaskRecord[], { replace = false }: E
       `Task ${task.localId} has ${subtasks.length} subtasks already; ask for them to be replaced (replace, or force), or remove them first.`,
     );
   }
-}
-
-async function subtasksOf(tx: Repositories, { id, tagId }: TaskRecord): Promise<TaskRecord[]> {
-  return tx.tasks.list(tagId, { parentId: id }, { limit: Number.MAX_SAFE_INTEGER, after: undefined });
 }

@@ -9,7 +9,7 @@ import { getProject, getTag, getTask, getTaskLocked, requireTag, taskNotFound } 
 import type { Page, PageRequest } from "../page.ts";
 import { closePage, openPage } from "../page.ts";
 import { authorize } from "../policy.ts";
-import type { Repositories, TaskChange, TaskFilter, TaskRecord, Transaction } from "../storage.ts";
+import type { Repositories, TagPlace, TaskChange, TaskFilter, TaskRecord, Transaction } from "../storage.ts";
 import { readInstant, takeBack } from "./as-of.ts";
 import { mergePatch } from "./merge.ts";
 import type {
@@ -71,14 +71,15 @@ export function createTasks(services: Services): Tasks {
         /\0/.test(String(Reflect.get(wanted, field) ?? "")),
       );
       if (errors.length > 0) throw invalidInput(`/${errors[0]}`, "The text holds a NUL character.");
-      return listPage(tx, tag.id, filter, query, `tasks ${tag.id} ${JSON.stringify(wanted)}`);
+      const place = { project: key, tag: name, tagId: tag.id };
+      return listPage(tx, place, filter, query, `tasks ${tag.id} ${JSON.stringify(wanted)}`);
     },
 
     async listSubtasks(ctx, reference, page) {
       authorize(ctx, "project:read");
       const tx = services.storage.reader(ctx.organizationId);
       const parent = await getTask(tx, reference);
-      return listPage(tx, parent.tagId, { parentId: parent.id }, page, `subtasks ${parent.id}`);
+      return listPage(tx, parent, { parentId: parent.id }, page, `subtasks ${parent.id}`);
     },
 
     async get(ctx, reference, asOf) {
@@ -193,23 +194,16 @@ export function createTasks(services: Services): Tasks {
 
 async function listPage(
   tx: Repositories,
-  tagId: string,
+  of: TagPlace,
   filter: TaskFilter,
   request: PageRequest,
   list: string,
 ): Promise<Page<Task>> {
   const keyset = openPage(list, request, ["text", "uuid"]);
-  const page = closePage(list, keyset, await tx.tasks.list(tagId, filter, keyset), (task) => [
-    task.rank,
-    task.id,
-  ]);
-  return { items: page.items.map(toTask), nextCursor: page.nextCursor };
+  return closePage(list, keyset, await tx.tasks.list(of, filter, keyset), (task) => [task.rank, task.id]);
 }
 
-export interface Place {
-  project: string;
-  tag: string;
-  tagId: string;
+export interface Place extends TagPlace {
   parent: string | null;
 }
 
@@ -378,9 +372,7 @@ export async function deleteIn(
 }
 
 async function allSubtasks(tx: Repositories, task: TaskRecord): Promise<TaskRecord[]> {
-  return task.parent === null
-    ? tx.tasks.list(task.tagId, { parentId: task.id }, { limit: Number.MAX_SAFE_INTEGER, after: undefined })
-    : [];
+  return task.parent === null ? tx.tasks.subtasks(task.id) : [];
 }
 
 async function moveIn(

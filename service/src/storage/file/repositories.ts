@@ -45,7 +45,7 @@ export function createTransaction(db: Db, organizationId: string): Transaction {
     ...createRepositories(db, organizationId),
     idempotency: createIdempotencyStore(db, organizationId),
     createOrganization: async (input) => await createOrganization(db, input),
-    // The machine's clock: the folder has none of its own.
-    now: async () => new Date(),
+    // The machine's clock: the folder has none of its own. In its turn, so not before what was asked for before it.
+    now: async () => await db.read(() => new Date()),
   };
 }

@@ -1,6 +1,7 @@
 import { AppError, notFound } from "../../core/errors.ts";
 import { isUuid } from "../../core/ids.ts";
 import type { TaskFilter, TaskInsert, TaskLocator, TaskRecord, TaskStore } from "../../core/storage.ts";
+import { toTask } from "../../core/tasks/wire.ts";
 import { findCandidates } from "./candidates.ts";
 import { liveClaim } from "./claims.ts";
 import type { Db, Tx } from "./engine.ts";
@@ -49,7 +50,7 @@ export function createTaskStore(db: Db, organizationId: string): TaskStore {
         return row && taskRecord(rows, row);
       }),
 
-    list: async (tagId, filter, { limit, after }) =>
+    list: async ({ tagId }, filter, { limit, after }) =>
       await db.read((rows) => {
         const [rank, id] = (after ?? []).map(String);
         return inTag(rows, tagId)
@@ -57,8 +58,17 @@ export function createTaskStore(db: Db, organizationId: string): TaskStore {
           .filter((row) => after === undefined || byRank(row, { rank: rank ?? "", id: id ?? "" }) > 0)
           .sort(byRank)
           .slice(0, limit + 1)
-          .map((row) => taskRecord(rows, row));
+          .map((row) => toTask(taskRecord(rows, row)));
       }),
+
+    subtasks: async (parentId) =>
+      await db.read((rows) =>
+        rows.tasks
+          .where("parent", parentId)
+          .filter((row) => own(row) !== undefined)
+          .sort(byRank)
+          .map((row) => taskRecord(rows, row)),
+      ),
 
     listAll: async (tagId) =>
       await db.read((rows) =>

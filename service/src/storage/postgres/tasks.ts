@@ -10,6 +10,7 @@ import type {
   TaskRecord,
   TaskStore,
 } from "../../core/storage.ts";
+import type { Task } from "../../core/tasks/schema.ts";
 import { and, assignments, type Db, empty, first, iso, json, records, type Sql, sql, text } from "./sql.ts";
 
 /** The local id of a task that is joined under this alias, with its parent joined as `<alias>_parent`. */
@@ -25,7 +26,8 @@ export function summary(alias: string): Sql {
     'title', ${text(`${alias}.title`)}, 'status', ${text(`${alias}.status`)})`;
 }
 
-const columns = sql`t.id, p.key AS project, g.name AS tag, t.parent_id AS parent, ${localId("t")} AS "localId",
+/** What the API shows of a task, but for the names of its project and tag. */
+const shown = sql`t.id, t.parent_id AS parent, ${localId("t")} AS "localId",
   t.title, t.description, t.details, t.test_strategy AS "testStrategy", t.status, t.priority, t.rank, t.assignee,
   t.effort, t.actual_effort AS "actualEffort", t.labels, t.complexity, t.metadata, t.extra,
   ARRAY(
@@ -39,7 +41,9 @@ const columns = sql`t.id, p.key AS project, g.name AS tag, t.parent_id AS parent
       'fence', c.fence, 'expiresAt', ${iso("c.expires_at")})
     FROM claims c WHERE c.live_task_id = t.id AND c.expires_at > clock_timestamp()
   ) AS claim,
-  t.version, ${iso("t.created_at")} AS "createdAt", ${iso("t.updated_at")} AS "updatedAt",
+  t.version, ${iso("t.created_at")} AS "createdAt", ${iso("t.updated_at")} AS "updatedAt"`;
+
+const columns = sql`${shown}, p.key AS project, g.name AS tag,
   t.project_id AS "projectId", t.tag_id AS "tagId", t.segment, t.number, t.next_local_number AS "nextLocalNumber",
   t.fence::float8 AS fence, t.source`;
 
@@ -69,13 +73,21 @@ export function createTaskStore(db: Db, organizationId: string): TaskStore {
   return {
     find,
 
-    async list(tagId, filter, { limit, after }) {
+    async list({ tagId, project, tag }, filter, { limit, after }) {
       const wanted = filtered(filter);
       const conditions = [sql`t.tag_id = ${tagId}::uuid`, ...wanted];
       if (after !== undefined) conditions.push(sql`(t.rank, t.id) > (${after[0]}, ${after[1]}::uuid)`);
-      const page = selected(and(conditions), sql`ORDER BY t.rank, t.id LIMIT ${limit + 1}`);
+      const page = sql`
+        SELECT ${shown} FROM tasks t LEFT JOIN tasks t_parent ON t_parent.id = t.parent_id
+        WHERE ${own} AND ${and(conditions)} ORDER BY t.rank, t.id LIMIT ${limit + 1}`;
       // Of all tasks it reads so many and no more; to find those of a filter it may have to look at every one.
-      return await (wanted.length === 0 ? db.lookup(page) : db.query(page));
+      const rows = await (wanted.length === 0 ? db.lookup<Task>(page) : db.query<Task>(page));
+      for (const row of rows) Object.assign(row, { project, tag });
+      return rows;
+    },
+
+    async subtasks(parentId) {
+      return await read(sql`t.parent_id = ${parentId}::uuid`, sql`ORDER BY t.rank, t.id`);
     },
 
     async listAll(tagId) {
