@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
-import { isRetryable, translate } from "./errors.ts";
+import { isAborted, isRetryable, translate } from "./errors.ts";
 import { gather } from "./gather.ts";
 import { createLanes } from "./lanes.ts";
 import type { Db, Sql } from "./sql.ts";
@@ -52,7 +52,7 @@ export function openDatabase(options: PostgresOptions): Database {
   };
 
   /** Both give a connection for as long as the work takes: one that is nobody else's then, and one that may be shared. */
-  const statements = (holding: Hold, sharing: Hold): Db => ({
+  const statements = (holding: Hold, sharing: Hold): Omit<Db, "send"> => ({
     query: async (statement) => (await holding((client) => query(client, statement))).rows,
     lookup: async (statement) => (await sharing((client) => query(client, statement))).rows,
     execute: async (statement) => (await holding((client) => query(client, statement))).rowCount ?? 0,
@@ -65,12 +65,6 @@ export function openDatabase(options: PostgresOptions): Database {
 
   async function once<T>(work: (db: Db) => Promise<T>, isolation: Isolation): Promise<T> {
     const client = await observe("BEGIN", () => pool.connect()).catch(translate);
-    gather(client, process.nextTick);
-    // It goes with the first statement, whose answer comes behind its own; a connection that refuses it is a broken one.
-    const begun = client.query(`BEGIN ISOLATION LEVEL ${isolation}`).then(
-      () => undefined,
-      (error: unknown) => ({ error }),
-    );
     let held = true;
     const giveBack = (broken: boolean) => {
       if (held) client.release(broken);
@@ -78,11 +72,22 @@ export function openDatabase(options: PostgresOptions): Database {
     };
     // A transaction holds locks, so it may not go on for longer than a few statements at their slowest.
     const limit = setTimeout(giveBack, options.statementTimeoutMs * 2, true);
+    // What went wrong with a statement that nobody waits for; those behind it fail because of it.
+    let unheard: { error: unknown } | undefined;
+    const unawaited = (statement: Promise<unknown>) =>
+      void statement.catch((error: unknown) => {
+        if (!isAborted(error)) unheard ??= { error };
+      });
     try {
       const own: Hold = async (statement) => await statement(client);
-      const result = await work(statements(own, own));
-      const failed = await begun;
-      if (failed !== undefined) throw failed.error;
+      gather(client, process.nextTick);
+      // It goes with the first statement, whose answer comes behind its own.
+      unawaited(client.query(`BEGIN ISOLATION LEVEL ${isolation}`));
+      const result = await work({
+        ...statements(own, own),
+        send: async (statement) => unawaited(query(client, statement)),
+      });
+      gather(client, process.nextTick);
       const { command } = await observe("COMMIT", () => client.query("COMMIT"));
       // What the database says of a transaction in which a statement failed, and nobody minded.
       if (command !== "COMMIT")
@@ -90,7 +95,7 @@ export function openDatabase(options: PostgresOptions): Database {
       return result;
     } catch (error) {
       if (held) await client.query("ROLLBACK").catch(() => giveBack(true));
-      return translate(error);
+      return translate(unheard === undefined ? error : unheard.error);
     } finally {
       clearTimeout(limit);
       giveBack(false);
@@ -109,6 +114,7 @@ export function openDatabase(options: PostgresOptions): Database {
 
   return {
     ...statements(holding, lanes.share),
+    send: async (statement) => void (await holding((client) => query(client, statement))),
     async transaction(work, isolation = "READ COMMITTED") {
       for (let attempt = 1; ; attempt += 1) {
         try {

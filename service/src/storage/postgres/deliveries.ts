@@ -1,7 +1,7 @@
 import { notFound } from "../../core/errors.ts";
 import type { ClaimedDelivery, DeliveryStore, Upkeep } from "../../core/storage.ts";
 import type { Delivery } from "../../core/webhooks/schema.ts";
-import { type Db, first, iso, json, records, sql } from "./sql.ts";
+import { type Db, first, iso, json, records, type Sql, sql } from "./sql.ts";
 import { localId } from "./tasks.ts";
 
 const columns = sql`d.id, d.webhook_id AS webhook, d.event_id::text AS event, d.type, d.state, d.attempts,
@@ -96,23 +96,13 @@ const newId = sql`encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid())
 /** The most bytes of an event's data that are sent along. */
 const maximumDataBytes = 16_384;
 
-/** Whether anybody of the organization is to be told of events: one look into an index that mostly has nothing. */
-export const isListening = (organizationId: string) => sql`
-  EXISTS (SELECT FROM webhooks WHERE organization_id = ${organizationId}::uuid AND disabled_at IS NULL)`;
-
 /**
- * Writes a delivery for each event and each webhook that wants it, with what there is to say as it is now: in the
- * transaction that wrote the events, so that neither is without the other. The webhooks are locked against deletion,
- * or an innocent change would fail on the foreign key of one that is deleted meanwhile. The trace lies with the data, and
- * is taken out again before that is sent.
+ * A delivery for each of the rows `e`, which are events, and each webhook that wants it, with what there is to say as it is
+ * now: in the statement that writes the events, so that neither is without the other. The webhooks are locked against
+ * deletion, or an innocent change would fail on the foreign key of one that is deleted meanwhile. The trace lies with the
+ * data, and is taken out again before that is sent.
  */
-export async function fanOut(
-  db: Db,
-  organizationId: string,
-  eventIds: readonly string[],
-  trace?: string,
-): Promise<void> {
-  await db.execute(sql`
+export const fanOut = (organizationId: string, trace: string | undefined): Sql => sql`
   INSERT INTO deliveries (id, organization_id, webhook_id, event_id, type, data, next_attempt_at, created_at)
   SELECT ${newId}, e.organization_id, w.id, e.id, e.type,
     jsonb_build_object('id', e.id::text, 'organization', e.organization_id,
@@ -131,13 +121,12 @@ export async function fanOut(
             CASE WHEN jsonb_typeof(e.data -> 'changes') = 'object' THEN e.data -> 'changes' ELSE '{}' END) AS field)))
         END) || jsonb_strip_nulls(jsonb_build_object('trace', ${trace ?? null}::text)),
     clock_timestamp(), e.created_at
-  FROM events e CROSS JOIN webhooks w
-  WHERE e.id = ANY(${eventIds}::bigint[]) AND w.organization_id = ${organizationId}::uuid AND w.disabled_at IS NULL AND (w.project_id IS NULL OR w.project_id = e.project_id)
+  FROM e CROSS JOIN webhooks w
+  WHERE w.organization_id = ${organizationId}::uuid AND w.disabled_at IS NULL AND (w.project_id IS NULL OR w.project_id = e.project_id)
     AND w.events && ARRAY[e.type, split_part(e.type, '.', 1) || '.*', '*']
     -- Not of itself: its making and its changes are known to whoever reads it.
     AND e.data ->> 'webhook' IS DISTINCT FROM w.id::text
-  ORDER BY e.id FOR KEY SHARE OF w`);
-}
+  ORDER BY e.id FOR KEY SHARE OF w`;
 
 /**
  * When a claim was asked for: the statement's time, since the clock's could not be looked for in an index, and to the

@@ -92,6 +92,11 @@ export function isRetryable(error: unknown): boolean {
   return isGivenUp(read(origin)?.sqlState ?? "");
 }
 
+/** Whether a statement failed for no reason of its own, but because one before it in the transaction had failed. */
+export function isAborted(error: unknown): boolean {
+  return read(error)?.sqlState === "25P02";
+}
+
 function isGivenUp(sqlState: string): boolean {
   return sqlState === "40001" || sqlState === "40P01";
 }

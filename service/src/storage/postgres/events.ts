@@ -1,7 +1,7 @@
 import type { AuditEntry, Event, EventType } from "../../core/events/schema.ts";
 import type { JsonObject } from "../../core/schema.ts";
 import type { EventStore, NewEvent } from "../../core/storage.ts";
-import { fanOut, isListening } from "./deliveries.ts";
+import { fanOut } from "./deliveries.ts";
 import { and, type Db, first, iso, records, sql } from "./sql.ts";
 
 const shared = sql`e.type, e.task_id AS task,
@@ -111,20 +111,15 @@ export async function appendEvents(
     request_id: event.requestId,
     data: event.data,
   }));
-  const written = await db.query<{ id: string; heard: boolean }>(sql`
-    INSERT INTO events (organization_id, project_id, type, task_id, actor_id, actor_kind, actor_name, request_id, data)
-    SELECT ${organizationId}::uuid, x.project_id, x.type, x.task_id, x.actor_id, x.actor_kind, x.actor_name,
-      x.request_id, x.data
-    FROM json_to_recordset(${records(rows)}::json) AS x(place int, type text, project_id uuid, task_id uuid,
-      actor_id uuid, actor_kind text, actor_name text, request_id text, data jsonb)
-    ORDER BY x.place
-    RETURNING id::text, ${isListening(organizationId)} AS heard`);
-  if (written[0]?.heard) {
-    await fanOut(
-      db,
-      organizationId,
-      written.map(({ id }) => id),
-      trace,
-    );
-  }
+  await db.send(sql`
+    WITH e AS (
+      INSERT INTO events (organization_id, project_id, type, task_id, actor_id, actor_kind, actor_name, request_id, data)
+      SELECT ${organizationId}::uuid, x.project_id, x.type, x.task_id, x.actor_id, x.actor_kind, x.actor_name,
+        x.request_id, x.data
+      FROM json_to_recordset(${records(rows)}::json) AS x(place int, type text, project_id uuid, task_id uuid,
+        actor_id uuid, actor_kind text, actor_name text, request_id text, data jsonb)
+      ORDER BY x.place
+      RETURNING *
+    )
+    ${fanOut(organizationId, trace)}`);
 }

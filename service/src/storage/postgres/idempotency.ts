@@ -24,9 +24,7 @@ export function createIdempotencyStore(db: Db, organizationId: string): Idempote
     },
 
     async complete(actorId, keyHash, result) {
-      await db.execute(
-        sql`UPDATE idempotency_records SET result = ${result} WHERE ${isKey(actorId, keyHash)}`,
-      );
+      await db.send(sql`UPDATE idempotency_records SET result = ${result} WHERE ${isKey(actorId, keyHash)}`);
     },
   };
 }

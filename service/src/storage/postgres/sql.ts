@@ -9,6 +9,11 @@ export interface Db {
   lookup<Row>(sql: Sql): Promise<Row[]>;
   /** How many rows it touched. */
   execute(sql: Sql): Promise<number>;
+  /**
+   * A statement of which nothing is to be known but that it succeeds: a transaction goes on while it runs, and fails with it at
+   * the latest when it commits.
+   */
+  send(sql: Sql): Promise<void>;
   /** A change, and what is read behind it: on one connection, in one round trip, each a statement of its own. */
   executeAndQuery<Row>(change: Sql, read: Sql): Promise<{ touched: number; rows: Row[] }>;
 }
