@@ -31,6 +31,9 @@ export interface CoreOptions {
   webhooks?: WebhookOptions;
 }
 
+/** Half of the second within which an answer is due. */
+const mostWaitMs = 500;
+
 /** All use cases over one storage. `secret` is the server's own, of at least 32 bytes. */
 export async function createCore(
   storage: Storage,
@@ -61,5 +64,6 @@ export async function createCore(
     flags: createFeatureFlags(services),
     webhooks: createWebhooks(services, webhooks),
     check: () => storage.check(),
+    isOverwhelmed: () => (storage.connections()?.waitedMs ?? 0) > mostWaitMs,
   };
 }

@@ -44,6 +44,8 @@ export interface Core {
   webhooks: Webhooks;
   /** Whether the storage answers and has the schema that the program needs. */
   check(): Promise<StorageCheck>;
+  /** Whether so much is asked of the storage that what comes now had better come later: work that waits too long is lost. */
+  isOverwhelmed(): boolean;
 }
 
 export type { Access, Caller, SessionClaims } from "./access/service.ts";

@@ -62,6 +62,8 @@ export interface Connections {
   idle: number;
   /** Callers that wait for one. */
   waiting: number;
+  /** How long the one that waits longest has waited, for a connection or on one that it shares. */
+  waitedMs: number;
 }
 
 export interface StorageCheck {

@@ -1,5 +1,5 @@
 import type pg from "pg";
-import { translate } from "./errors.ts";
+import type { Admission } from "./admission.ts";
 import { gather } from "./gather.ts";
 
 /** Connections of a pool that each carry several short reads at once. */
@@ -19,11 +19,11 @@ interface Lane {
 const depth = 8;
 
 /** What a server is asked in one turn of its event loop goes out together. `most` is how many connections are shared so. */
-export function createLanes(pool: pg.Pool, most: number): Lanes {
+export function createLanes(pool: pg.Pool, admission: Admission, most: number): Lanes {
   const lanes: Lane[] = [];
 
   const open = (): Lane => {
-    const lane: Lane = { client: pool.connect().catch(translate), connected: false, reads: 0 };
+    const lane: Lane = { client: admission.acquire(), connected: false, reads: 0 };
     lane.client.then(
       () => {
         lane.connected = true;
@@ -51,7 +51,7 @@ export function createLanes(pool: pg.Pool, most: number): Lanes {
         const client = await lane.client;
         // Until all that came in with this turn has been looked at.
         gather(client, setImmediate);
-        return await work(client);
+        return await admission.wait(work(client));
       } finally {
         lane.reads -= 1;
         if (lane.reads === 0) {
