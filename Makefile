@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 .DEFAULT_GOAL := help
 .PHONY: help run dev token test lint format build peer schemathesis redis conformance check-migrations backup-suite \
   bench bench-full bench-compare bench-ratios bench-claims bench-growth bench-graph bench-start bench-migrate bench-backup \
-  bench-lost-updates bench-streams bench-file bench-observability image image-suite chart alerts security workflows \
+  bench-lost-updates bench-overload bench-streams bench-file bench-observability image image-suite chart alerts security workflows \
   chart-docs chart-settings configuration e2e clean
 
 help: ## Show this list
@@ -67,6 +67,9 @@ bench-growth: dist/.built ## Get, list and update from 1,000 to 1,000,000 tasks
 
 bench-graph: dist/.built ## What is next, and one edge more, in a graph of 100,000 edges
 	@node loadtest/graph.ts
+
+bench-overload: dist/.built ## Ten times what a server can do: what is refused, what is done, what is left of it after
+	@node loadtest/overload.ts
 
 bench-start: dist/.built ## How soon a server is ready, and its memory
 	@node loadtest/start.ts

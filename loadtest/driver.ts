@@ -56,9 +56,9 @@ export interface Client {
   open(options: { seconds: number; rate: number }, one: () => Promise<unknown>): Promise<Turn>;
 }
 
-/** Asks one server; paths are behind /api/v1. Its connections end with the process. */
-export function createClient(program: Program, token: string): Client {
-  const pool = new Pool(program.url, { connections: 64, pipelining: 1 });
+/** Asks one server; paths are behind /api/v1. Its connections, so many at the most, end with the process. */
+export function createClient(program: Program, token: string, connections = 64): Client {
+  const pool = new Pool(program.url, { connections, pipelining: 1 });
   const common = { authorization: `Bearer ${token}`, "content-type": "application/json" };
 
   /** What the work came to, which pushes the latency of each request. */
@@ -137,14 +137,19 @@ export interface Driver {
   warmUp(kind: Kind): Promise<void>;
   one(kind: Kind): Promise<unknown>;
   closed(kind: Kind, options: { seconds: number; clients: number }): Promise<Turn>;
-  open(kind: Kind, options: { seconds: number; rate: number }): Promise<Turn>;
+  /** `around` gets each request when it is due, to send and to look at. */
+  open(
+    kind: Kind,
+    options: { seconds: number; rate: number },
+    around?: (ask: () => Promise<unknown>) => Promise<unknown>,
+  ): Promise<Turn>;
 }
 
 export const tagPath = "/projects/BENCH/tags/master";
 
 /** Drives one server, on a database of its own that was just seeded. */
-export function createDriver(program: Program, { token, tasks }: Seeded): Driver {
-  const client = createClient(program, token);
+export function createDriver(program: Program, { token, tasks }: Seeded, connections?: number): Driver {
+  const client = createClient(program, token, connections);
   const keys = randomUUID();
   const versions = new Map<number, number>();
   let sent = 0;
@@ -191,7 +196,8 @@ export function createDriver(program: Program, { token, tasks }: Seeded): Driver
   return {
     one,
     closed,
-    open: async (kind, options) => await client.open(options, async () => await one(kind)),
+    open: async (kind, options, around = (ask) => ask()) =>
+      await client.open(options, async () => await around(async () => await one(kind))),
     async warmUp(kind) {
       for (let left = warmUpRequests; left > 0; ) {
         left -= (await closed(kind, { seconds: 1, clients: 8 })).requests;

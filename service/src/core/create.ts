@@ -15,6 +15,7 @@ import { createMemberships } from "./memberships/service.ts";
 import { createOrganizations } from "./organizations/service.ts";
 import type { LanguageModel } from "./planning/model.ts";
 import { createPlanning } from "./planning/service.ts";
+import { isOverwhelmed } from "./pressure.ts";
 import { createProjects } from "./projects/service.ts";
 import { createReceivers } from "./receivers/service.ts";
 import { createSealer } from "./secrets.ts";
@@ -30,9 +31,6 @@ export interface CoreOptions {
   flags?: Flags;
   webhooks?: WebhookOptions;
 }
-
-/** Half of the second within which an answer is due. */
-const mostWaitMs = 500;
 
 /** All use cases over one storage. `secret` is the server's own, of at least 32 bytes. */
 export async function createCore(
@@ -64,6 +62,6 @@ export async function createCore(
     flags: createFeatureFlags(services),
     webhooks: createWebhooks(services, webhooks),
     check: () => storage.check(),
-    isOverwhelmed: () => (storage.connections()?.waitedMs ?? 0) > mostWaitMs,
+    isOverwhelmed: () => isOverwhelmed(storage.connections()),
   };
 }

@@ -62,8 +62,8 @@ export interface Connections {
   idle: number;
   /** Callers that wait for one. */
   waiting: number;
-  /** How long the one that waits longest has waited, for a connection or on one that it shares. */
-  waitedMs: number;
+  /** Those and the ones that wait for an answer on a connection that they share: how many, and how long the first of them has. */
+  backlog: { count: number; oldestMs: number };
 }
 
 export interface StorageCheck {

@@ -12,9 +12,9 @@ import { addErrors, answerClientError, sendProblem } from "./plugins/errors.ts";
 import { addHealth, type Lifecycle } from "./plugins/health.ts";
 import { addRateLimit, FloodGuard } from "./plugins/limits.ts";
 import { addMetrics, type RequestObserver } from "./plugins/metrics.ts";
+import { addOverload } from "./plugins/overload.ts";
 import { addSecurity } from "./plugins/security.ts";
 import { addTracing, type RequestTracer } from "./plugins/tracing.ts";
-import { Refusal } from "./problem.ts";
 import { agentRoutes } from "./routes/agents.ts";
 import { claimRoutes } from "./routes/claims.ts";
 import { commentRoutes } from "./routes/comments.ts";
@@ -99,9 +99,10 @@ export async function buildApp(options: AppOptions): Promise<App> {
   });
   app.decorateRequest("caller", null);
 
-  // First, so that what the others do and log is a part of it.
-  addTracing(app, options.tracing);
   addMetrics(app, options.metrics);
+  addOverload(app, core);
+  // Before the others, so that what they do and log is a part of it.
+  addTracing(app, options.tracing);
   addAccessLog(app);
   addErrors(app, options.tellDefect);
   addBodies(app);
@@ -122,15 +123,8 @@ export async function buildApp(options: AppOptions): Promise<App> {
   const waitForSchema = async () => {
     if (lifecycle.obstacle !== null) throw new AppError("unavailable", lifecycle.obstacle);
   };
-  // At once and first of all, so that what was begun is done with in time.
-  const refuseWhenOverwhelmed = async () => {
-    if (!core.isOverwhelmed()) return;
-    const detail = "More is asked of the server than it can do now; try again in a second.";
-    throw new Refusal("unavailable", detail, { headers: { "retry-after": "1" } });
-  };
   const guardRoutes = async (scope: App) => {
     scope.addHook("onRequest", waitForSchema);
-    scope.addHook("onRequest", refuseWhenOverwhelmed);
     if (only !== undefined) {
       scope.addHook("onRequest", async (request) => {
         request.caller = only;
@@ -179,7 +173,6 @@ export async function buildApp(options: AppOptions): Promise<App> {
   await app.register(
     async (open: App) => {
       open.addHook("onRequest", waitForSchema);
-      open.addHook("onRequest", refuseWhenOverwhelmed);
       open.addHook("onRequest", limit);
       await open.register(githubRoutes, { core });
     },

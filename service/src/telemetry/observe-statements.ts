@@ -39,9 +39,10 @@ export function observeStatements(spans: Spans): ObserveStatement {
   };
 }
 
-/** Its operation and the table that it is about, as of a statement that may begin WITH others. */
+/** Its operation, and the tables that it is about: of a statement that begins WITH others that write, theirs as well. */
 export function summarize(text: string): { operation: string; summary: string } {
-  const outer = outermost(text.replace(/--[^\n]*/g, " "));
+  const plain = text.replace(/--[^\n]*/g, " ");
+  const outer = outermost(plain);
   const found = /\b(SELECT|INSERT|UPDATE|DELETE)\b/i.exec(outer);
   if (found === null || !/^\s*(WITH|SELECT|INSERT|UPDATE|DELETE)\b/i.test(outer)) {
     const operation = /[A-Za-z]+/.exec(outer)?.[0].toUpperCase() ?? "_OTHER";
@@ -50,7 +51,12 @@ export function summarize(text: string): { operation: string; summary: string } 
   const operation = (found[1] ?? "").toUpperCase();
   const rest = outer.slice(found.index);
   const table = /^(?:INSERT\s+INTO|UPDATE|[\s\S]*?\bFROM)\s+("?[\w.]+"?)/i.exec(rest)?.[1];
-  return { operation, summary: table === undefined ? operation : `${operation} ${table}` };
+  const within = [...plain.matchAll(/\(\s*(INSERT|UPDATE|DELETE)\s+(?:INTO\s+|FROM\s+)?("?[\w.]+"?)/gi)];
+  const parts = within.map(([, what = "", of]) => `${what.toUpperCase()} ${of}`);
+  return {
+    operation,
+    summary: [...parts, table === undefined ? operation : `${operation} ${table}`].join(" "),
+  };
 }
 
 /** What is in no parentheses. */

@@ -21,6 +21,9 @@ const Readiness = Type.Object(
   { ...strict, title: "Readiness" },
 );
 
+/** The platform asks these every few seconds: they are answered always, and nobody wants to read of it. */
+export const probes: ReadonlySet<string> = new Set(["/livez", "/readyz", "/startupz"]);
+
 /** For the platform that runs the server; open to anybody, so they say nothing that is secret. */
 export function addHealth(app: App, core: Core, lifecycle: Lifecycle): void {
   const common = { security: [], response: { 200: Readiness, 503: Readiness } };

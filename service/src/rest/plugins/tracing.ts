@@ -1,4 +1,5 @@
 import type { App } from "../http.ts";
+import { probes } from "./health.ts";
 import { knownMethod, statusOf } from "./metrics.ts";
 
 /** One request's place in a trace. */
@@ -29,9 +30,6 @@ declare module "fastify" {
   }
 }
 
-/** The platform asks these every few seconds, and nobody wants to know. */
-const untraced = new Set(["/livez", "/readyz", "/startupz"]);
-
 /**
  * A trace for each request that was routed, which goes on with the caller's (W3C Trace Context). It is told the route's template
  * and never its address, which holds names, nor a query, which holds words.
@@ -41,7 +39,7 @@ export function addTracing(app: App, tracer: RequestTracer | undefined): void {
   if (tracer === undefined) return;
   app.addHook("onRequest", (request, reply, done) => {
     const route = request.routeOptions.url ?? "";
-    if (untraced.has(route)) {
+    if (probes.has(route)) {
       done();
       return;
     }

@@ -1,21 +1,15 @@
 import type pg from "pg";
-import { AppError } from "../../core/errors.ts";
 import { translate } from "./errors.ts";
 
-/** How long a use case waits for a connection that others have. */
-const waitTimeoutMs = 1_000;
-
-/** The pool's connections, to those who want one in the order in which they came. */
+/** Knows who waits for a pool's connections, or for an answer on one that is shared, and for how long. */
 export interface Admission {
-  /** Throws unavailable after a second without one. */
   acquire(): Promise<pg.PoolClient>;
-  /** The work of one who waits, though not for a connection of its own. */
+  /** The same for the work of one who waits on a connection that others have as well. */
   wait<T>(work: Promise<T>): Promise<T>;
-  /** How long who waits longest has waited. */
-  waitedMs(): number;
+  backlog(): { count: number; oldestMs: number };
 }
 
-export function createAdmission(pool: pg.Pool, size: number): Admission {
+export function createAdmission(pool: pg.Pool): Admission {
   // In the order in which they came, so that the first is the one that waits longest.
   const waiting = new Set<{ since: number }>();
 
@@ -29,36 +23,12 @@ export function createAdmission(pool: pg.Pool, size: number): Admission {
     }
   }
 
-  async function acquire(): Promise<pg.PoolClient> {
-    const full = pool.idleCount === 0 && pool.totalCount >= size;
-    const connecting = pool.connect();
-    // A new connection, which may take longer, has the pool's own time limit.
-    const client = full ? inTime(connecting) : connecting;
-    return await wait(client.catch(translate));
-  }
-
   return {
-    acquire,
+    acquire: async () => await wait(pool.connect().catch(translate)),
     wait,
-    waitedMs() {
+    backlog() {
       const [first] = waiting;
-      return first === undefined ? 0 : performance.now() - first.since;
+      return { count: waiting.size, oldestMs: first === undefined ? 0 : performance.now() - first.since };
     },
   };
-}
-
-async function inTime(connecting: Promise<pg.PoolClient>): Promise<pg.PoolClient> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => {
-      // One that comes after all goes to the next.
-      connecting.then((client) => client.release()).catch(() => {});
-      reject(new AppError("unavailable", "More is asked of the database than it can do now; try again."));
-    }, waitTimeoutMs);
-  });
-  try {
-    return await Promise.race([connecting, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

@@ -20,7 +20,7 @@ export interface PostgresOptions {
 
 export type ObserveStatement = <T>(text: string, run: () => Promise<T>) => Promise<T>;
 
-/** How long the database may take to accept a new connection. */
+/** How long a use case waits for a free connection, and for the database to accept a new one. */
 export const acquireTimeoutMs = 5_000;
 
 /** How often a transaction is run before its caller is told that the database gives up on it. */
@@ -30,8 +30,6 @@ export interface Database extends Db {
   /** Runs the work in one transaction, and once more where the database gave up on it because of others. */
   transaction<T>(work: (db: Db) => Promise<T>, isolation?: Isolation): Promise<T>;
   connections(): Connections;
-  /** For who asks whether the database is there at all: to wait for a connection behind many others says that it is. */
-  patient: Pick<Db, "query">;
   close(): Promise<void>;
 }
 
@@ -45,7 +43,7 @@ export type Isolation = "READ COMMITTED" | "REPEATABLE READ";
  */
 export function openDatabase(options: PostgresOptions): Database {
   const pool = createPool(options);
-  const admission = createAdmission(pool, options.poolSize);
+  const admission = createAdmission(pool);
   const observe: ObserveStatement = options.observe ?? ((_text, run) => run());
 
   const query = async (client: pg.PoolClient, { text, values }: Sql): Promise<pg.QueryResult> => {
@@ -107,25 +105,18 @@ export function openDatabase(options: PostgresOptions): Database {
     }
   }
 
-  const holdingBy = (acquire: () => Promise<pg.PoolClient>): Hold => {
-    return async (work) => {
-      const client = await acquire();
-      try {
-        return await work(client);
-      } finally {
-        client.release();
-      }
-    };
+  const holding: Hold = async (work) => {
+    const client = await admission.acquire();
+    try {
+      return await work(client);
+    } finally {
+      client.release();
+    }
   };
-  const holding = holdingBy(admission.acquire);
   const lanes = createLanes(pool, admission, Math.max(1, Math.trunc(options.poolSize / 4)));
 
   return {
     ...statements(holding, lanes.share),
-    patient: statements(
-      holdingBy(async () => await pool.connect().catch(translate)),
-      lanes.share,
-    ),
     send: async (statement) => void (await holding((client) => query(client, statement))),
     async transaction(work, isolation = "READ COMMITTED") {
       for (let attempt = 1; ; attempt += 1) {
@@ -144,7 +135,7 @@ export function openDatabase(options: PostgresOptions): Database {
       idle: pool.idleCount,
       // The pool queues a request for a moment also when it has an idle connection for it.
       waiting: Math.max(0, pool.waitingCount - pool.idleCount),
-      waitedMs: admission.waitedMs(),
+      backlog: admission.backlog(),
     }),
     close: async () => await pool.end(),
   };

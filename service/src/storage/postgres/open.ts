@@ -34,7 +34,7 @@ export async function openPostgres(options: PostgresOptions): Promise<Storage> {
     watch: signals.watch,
     upkeep: createUpkeep(db),
     connections: db.connections,
-    check: async () => await check(db.patient),
+    check: async () => await check(db),
     async close() {
       await signals.close();
       await db.close();
@@ -42,7 +42,7 @@ export async function openPostgres(options: PostgresOptions): Promise<Storage> {
   };
 }
 
-async function check(db: Pick<Db, "query">): Promise<StorageCheck> {
+async function check(db: Db): Promise<StorageCheck> {
   try {
     await db.query(sql`SELECT 1 AS one`);
   } catch (error) {
@@ -57,7 +57,7 @@ async function check(db: Pick<Db, "query">): Promise<StorageCheck> {
 }
 
 /** Whether the schema lies inside the window of this program; if not, the detail says what to run. */
-async function checkSchema(db: Pick<Db, "query">): Promise<{ ok: boolean; detail: string }> {
+async function checkSchema(db: Db): Promise<{ ok: boolean; detail: string }> {
   const applied = await db
     .query<{ name: string }>(sql`
       SELECT migration_name AS name FROM _prisma_migrations

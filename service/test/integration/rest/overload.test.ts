@@ -35,7 +35,7 @@ afterAll(async () => {
   await test.close();
 });
 
-const timed = async (url: string) => {
+const ask = async (url: string) => {
   const started = performance.now();
   const { status, headers, body } = await callApp(app, "GET", url, { token: test.token });
   return {
@@ -45,8 +45,12 @@ const timed = async (url: string) => {
     seconds: (performance.now() - started) / 1000,
   };
 };
+const projects = `${api}/projects`;
 
-it("refuses within a second what it cannot do in time, and at once what comes behind that", async () => {
+/** The work while so many requests wait for one of the pool's two connections, and what they were answered in the end. */
+async function whileWaiting(count: number, work: () => Promise<unknown>): Promise<number[]> {
+  // So that those below need not ask for the token.
+  await ask(`${api}/me`);
   const gate = createGate();
   const holders = Array.from({ length: 2 }, async () => {
     await storage.transaction(test.owner.organizationId, async (tx) => {
@@ -55,22 +59,44 @@ it("refuses within a second what it cannot do in time, and at once what comes be
     });
   });
   await expect.poll(() => storage.connections()?.used).toBe(2);
-
-  const ready = timed("/readyz");
-  const first = timed(`${api}/me`);
+  const waiting: Promise<number>[] = [];
+  for (let n = 1; n <= count; n += 1) {
+    waiting.push(ask(projects).then(({ status }) => status));
+    // As they come from sockets: not all of them before the first is looked at.
+    if (n % 20 === 0) await sleep(1);
+  }
   await sleep(600);
-  const behind = await timed(`${api}/me`);
-  expect(behind).toMatchObject({ status: 503, code: "unavailable", retryAfter: "1" });
-  expect(behind.seconds).toBeLessThan(0.3);
-  expect((await timed("/livez")).status).toBe(200);
-  const waited = await first;
-  expect(waited).toMatchObject({ status: 503, code: "unavailable" });
-  expect(waited.seconds).toBeGreaterThan(0.9);
-  expect(waited.seconds).toBeLessThan(1.5);
-
+  await work();
   gate.open();
   await Promise.all(holders);
-  // To be asked for all that while does not make a server unready.
-  expect((await ready).status).toBe(200);
-  expect((await timed(`${api}/me`)).status).toBe(200);
+  return await Promise.all(waiting);
+}
+
+it("refuses at once what comes when many have waited for long, does what they wait for, and stays ready", async () => {
+  const answered = await whileWaiting(60, async () => {
+    const behind = await ask(projects);
+    expect(behind).toMatchObject({ status: 503, code: "unavailable", retryAfter: "1" });
+    expect(behind.seconds).toBeLessThan(0.3);
+    expect((await ask("/livez")).status).toBe(200);
+  });
+  expect(answered).toEqual(Array(60).fill(200));
+  expect((await ask("/readyz")).status).toBe(200);
+  expect((await ask(projects)).status).toBe(200);
+});
+
+it("refuses nobody behind a few, who wait for a database that stands still for a moment", async () => {
+  let later: ReturnType<typeof ask> | undefined;
+  const answered = await whileWaiting(40, async () => {
+    later = ask(projects);
+  });
+  expect(answered).toEqual(Array(40).fill(200));
+  expect((await later)?.status).toBe(200);
+});
+
+it("refuses those who come at once when they are far too many", async () => {
+  const answered = await whileWaiting(400, async () => {});
+  const [done, refused] = [200, 503].map((status) => answered.filter((one) => one === status).length);
+  expect((done ?? 0) + (refused ?? 0)).toBe(400);
+  expect(done).toBeGreaterThanOrEqual(200);
+  expect(refused).toBeGreaterThan(100);
 });

@@ -73,7 +73,7 @@ test("a request is one trace: HTTP, then the use case, its transaction, and each
   expect(names[0]).toBe("BEGIN");
   expect(names.at(-1)).toBe("COMMIT");
   expect(names).toContain("INSERT tasks");
-  expect(names).toContain("INSERT events");
+  expect(names).toContain("INSERT events INSERT deliveries");
   for (const { kind, attributes } of statements) {
     expect(kind).toBe("client");
     expect(attributes["db.system.name"]).toBe("postgresql");
