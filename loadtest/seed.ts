@@ -265,7 +265,7 @@ async function copy(
 
 const taskColumns = `tasks (id, organization_id, project_id, tag_id, parent_id, segment, number, title, description,
   details, test_strategy, status, priority, rank, assignee, effort, labels, metadata, version, next_local_number,
-  created_at, updated_at)`;
+  created_at, updated_at, dependency_count, waiting)`;
 const dependencyColumns = "dependencies (id, organization_id, tag_id, task_id, depends_on_id, position)";
 const eventColumns = `events (organization_id, project_id, sequence, type, task_id, actor_id, actor_kind, actor_name,
   request_id, data, created_at)`;
@@ -277,6 +277,7 @@ const created = (n: number) => new Date(firstInstant + n * 1000).toISOString();
 function taskRow(n: number, shape: Shape): string {
   const task = shape.task(n);
   const title = phrase(n, 31, 7).slice(0, 60);
+  const dependsOn = shape.dependsOn(n);
   return [
     taskId(n),
     organizationId,
@@ -300,6 +301,9 @@ function taskRow(n: number, shape: Shape): string {
     1 + task.subtasks,
     created(n),
     created(n),
+    // Triggers keep these, which are away as the checks are.
+    dependsOn.length,
+    dependsOn.some((on) => shape.task(on).status !== "done"),
   ].join("\t");
 }
 

@@ -440,6 +440,8 @@ export interface CandidateQuery {
   defaultPriority: Priority;
   /** Whose own claims do not hide a task; null leaves out every claimed task. */
   holderId: string | null;
+  /** To be claimed: without what is under a live claim already, itself or by a subtask, the holder's own as well. */
+  unclaimed: boolean;
   limit: number;
 }
 
@@ -544,6 +546,11 @@ export interface ClaimStore {
    * waits instead.
    */
   lockFamily(taskId: string, wait: boolean): Promise<boolean>;
+  /**
+   * Locks the family of the first candidate that no other transaction has locked, without waiting; undefined when there
+   * is none. What was committed meanwhile may have taken the task away: look again behind the lock.
+   */
+  lockCandidate(query: CandidateQuery): Promise<string | undefined>;
   /** Raises the task's fence and makes the claim; expiry is counted from the database's clock. */
   insert(input: {
     id: string;

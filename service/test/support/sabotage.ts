@@ -16,7 +16,13 @@ const replacements: Record<Protection, (tx: Transaction) => Partial<Transaction>
         (await Promise.all(ids.map((id) => tx.tags.findById(id)))).filter((tag) => tag !== undefined),
     },
   }),
-  "family lock": (tx) => ({ claims: { ...tx.claims, lockFamily: async () => true } }),
+  "family lock": (tx) => ({
+    claims: {
+      ...tx.claims,
+      lockFamily: async () => true,
+      lockCandidate: async (query) => (await tx.tasks.candidates(query))[0],
+    },
+  }),
   "compare-and-swap": (tx) => ({
     tasks: { ...tx.tasks, update: (id, change) => tx.tasks.update(id, change, null) },
   }),

@@ -4,9 +4,27 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { AppError, type ErrorCode } from "../../src/core/errors.ts";
 import { newId } from "../../src/core/ids.ts";
 import { defaultStatuses } from "../../src/core/receivers/schema.ts";
-import type { CandidateQuery, Repositories, Storage, TaskRecord } from "../../src/core/storage.ts";
+import type { Status } from "../../src/core/schema.ts";
+import type {
+  CandidateQuery,
+  Repositories,
+  Storage,
+  TaskRecord,
+  Transaction,
+} from "../../src/core/storage.ts";
 import type { TestStorage } from "./storage.ts";
 import { createGate, createWorld, isWaiting, newEvent, taskInsert, type World } from "./world.ts";
+
+/** Mulberry32: the same numbers from 0 to 1 at every run. */
+function createRandom(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
+  };
+}
 
 const all = { limit: 200, after: undefined };
 const range = (count: number) => Array.from({ length: count }, (_, i) => i);
@@ -967,6 +985,7 @@ export function storageContract(open: () => Promise<TestStorage>): void {
       priorities: ["critical", "high", "medium", "low"],
       defaultPriority: "medium",
       holderId: null,
+      unclaimed: false,
       limit: 50,
     });
     const candidates = async (query: Partial<CandidateQuery> = {}) => {
@@ -1077,6 +1096,116 @@ export function storageContract(open: () => Promise<TestStorage>): void {
       expect(await candidates({ holderId: newId() })).toEqual([]);
       await sleep(1_050);
       expect(await candidates()).toEqual(["3"]);
+    });
+
+    test("to be claimed are only those that nobody works on, the holder neither; its own task's subtasks are", async () => {
+      const [one, two, three] = [await world.addTask(), await world.addTask(), await world.addTask()];
+      const subtask = await world.addTask({ parentId: one.id });
+      await world.addTask({ parentId: two.id });
+      const holderId = newId();
+      await claim(subtask, { holderId });
+      await claim(two, { holderId });
+      await claim(three, { holderId, ttlSeconds: 1 });
+      const unclaimed = { holderId, unclaimed: true };
+      expect(await candidates(unclaimed)).toEqual([]);
+      expect(await candidates({ ...unclaimed, level: "subtask" })).toEqual(["2.1"]);
+      expect(await candidates({ unclaimed: true, level: "subtask" })).toEqual([]);
+      await sleep(1_050);
+      expect(await candidates(unclaimed)).toEqual(["3"]);
+    });
+
+    test("the first that nobody has locked is locked, however many come before it", async () => {
+      const parent = await world.addTask({ status: "in-progress" });
+      const subtask = await world.addTask({ parentId: parent.id });
+      const locked = [parent];
+      while (locked.length < 70) locked.push(await world.addTask());
+      const last = await world.addTask();
+      const subtasks = { ...base(), level: "subtask", parentStatuses: ["in-progress"], limit: 1 } as const;
+      const [gate, ready] = [createGate(), createGate()];
+      const holder = storage.transaction(world.organizationId, async (tx) => {
+        await tx.tasks.lock(locked.map(({ id }) => id));
+        ready.open();
+        await gate.opened;
+      });
+      const attempt = (query: CandidateQuery) =>
+        storage.transaction(world.organizationId, async (tx) => await tx.claims.lockCandidate(query));
+      try {
+        await ready.opened;
+        expect(await attempt(base())).toBe(last.id);
+        // The family's lock is the parent's.
+        expect(await attempt(subtasks)).toBeUndefined();
+      } finally {
+        gate.open();
+        await holder;
+      }
+      expect(await attempt(base())).toBe(parent.id);
+      expect(await attempt(subtasks)).toBe(subtask.id);
+    });
+
+    test("follow every change of the graph", async () => {
+      const random = createRandom(20_261_127);
+      const pick = <T>(values: readonly T[]): T => values[Math.floor(random() * values.length)] as T;
+      const tasks = await Promise.all(range(9).map((i) => world.addTask({ segment: `t${i}` })));
+      const status = new Map(tasks.map(({ id }) => [id, "pending" as Status]));
+      let edges: [string, string][] = [];
+      for (let step = 0; step < 120; step += 1) {
+        const [a, b] = [pick([...status.keys()]), pick([...status.keys()])];
+        const what = random();
+        if (what < 0.5) {
+          const next = pick(["done", "pending", "in-progress", "review"] as const);
+          await reader.tasks.update(a, { status: next }, null);
+          status.set(a, next);
+        } else if (what < 0.8) {
+          if (a !== b && !edges.some(([from, to]) => from === a && to === b)) {
+            await world.addDependency(a, b);
+            edges.push([a, b]);
+          }
+        } else if (what < 0.97) {
+          const [from, to] = edges.length > 0 ? pick(edges) : [a, b];
+          expect(await reader.dependencies.delete(from, to)).toBe(edges.length > 0);
+          edges = edges.filter((one) => one.join() !== `${from},${to}`);
+        } else if (status.size > 3) {
+          await reader.tasks.delete(a, null);
+          status.delete(a);
+          edges = edges.filter((one) => !one.includes(a));
+        }
+        const expected = [...status.keys()]
+          .filter((id) => ["pending", "in-progress"].includes(status.get(id) ?? ""))
+          .filter((id) => edges.every(([from, to]) => from !== id || status.get(to) === "done"));
+        expect((await reader.tasks.candidates({ ...base(), quarantinedEdgesHold: true })).sort()).toEqual(
+          expected.sort(),
+        );
+      }
+    });
+
+    test("let a task through once all that it waits for is complete, in whatever order that came at once", async () => {
+      const change = (work: (tx: Transaction) => Promise<unknown>) =>
+        storage.transaction(world.organizationId, work);
+      for (let round = 0; round < 15; round += 1) {
+        const [task, one, two, late, dropped] = await Promise.all(range(5).map(() => world.addTask()));
+        if (!task || !one || !two || !late || !dropped) throw new Error("five were made");
+        for (const other of [one, two, dropped]) await world.addDependency(task.id, other.id);
+        const complete = ({ id }: TaskRecord) =>
+          change(async (tx) => {
+            await tx.tasks.update(id, { status: "done" }, null);
+            await sleep(5);
+          });
+        await Promise.all([
+          complete(one),
+          complete(two),
+          complete(late),
+          change((tx) =>
+            tx.dependencies.insert([
+              {
+                ...{ id: newId(), tagId: world.tagId, taskId: task.id, dependsOnId: late.id },
+                ...{ position: 9, raw: null, problem: null },
+              },
+            ]),
+          ),
+          change((tx) => tx.dependencies.delete(task.id, dropped.id)),
+        ]);
+        expect(await reader.tasks.candidates(base())).toContain(task.id);
+      }
     });
   });
 
@@ -1559,6 +1688,7 @@ export function storageContract(open: () => Promise<TestStorage>): void {
           priorities: [],
           defaultPriority: "medium",
           holderId: live.holder.id,
+          unclaimed: false,
           limit: 9,
         }),
         tx.dependencies.listAt(taskIds),

@@ -3,8 +3,9 @@ import type { Context } from "../context.ts";
 import { systemActor } from "../context.ts";
 import { AppError } from "../errors.ts";
 import { demandFlag } from "../flags/service.ts";
-import { isRunnable } from "../graph/next.ts";
-import { findNext } from "../graph/service.ts";
+import { isRunnable, lockCandidate } from "../graph/next.ts";
+import { rankSmart } from "../graph/rules.ts";
+import { loadGraph } from "../graph/service.ts";
 import { newId } from "../ids.ts";
 import { getById, getTag, getTask } from "../locate.ts";
 import type { Page, PageRequest } from "../page.ts";
@@ -45,37 +46,9 @@ export interface Claims {
 }
 
 const defaultTtlSeconds = 900;
-/** How many of the best tasks a claimer tries before it looks again; more than claimers that come at once. */
-const candidatesTried = 64;
 const attemptsAtNext = 10;
 
 export function createClaims(services: Services): Claims {
-  /**
-   * One look at what is next, taking the first that nobody is about to take. "busy" when there was work but other
-   * claimers had their hands on all of it.
-   */
-  async function tryNext(
-    tx: Transaction,
-    ctx: Context,
-    tagId: string,
-    mode: NextMode,
-    ttlSeconds: number,
-  ): Promise<Claim | null | "busy"> {
-    let busy = false;
-    for (const candidate of await findNext(tx, tagId, mode, ctx.actor.id, candidatesTried)) {
-      if (!(await tx.claims.lockFamily(candidate.id, false))) {
-        busy = true;
-        continue;
-      }
-      // Behind the lock the task may be another's by now, or done, or wait for something new.
-      const task = await tx.tasks.find({ id: candidate.id });
-      if (task === undefined || !(await isRunnable(tx, task))) continue;
-      if ((await conflicting(tx, ctx, task)) !== undefined) continue;
-      return begin(tx, ctx, task, ttlSeconds);
-    }
-    return busy ? "busy" : null;
-  }
-
   return {
     async list(ctx, key, name, page) {
       authorize(ctx, "project:read");
@@ -106,7 +79,7 @@ export function createClaims(services: Services): Claims {
               // In here, because a repeat under an Idempotency-Key gets its answer whatever was switched off since.
               if (mode === "smart") await demandFlag(services, ctx, "smart-next", tx);
               const tag = await getTag(tx, key, name);
-              const found = await tryNext(tx, ctx, tag.id, mode, ttlSeconds);
+              const found = await takeNext(tx, ctx, tag.id, mode, ttlSeconds);
               // Thrown, so that nothing is kept under the Idempotency-Key for a call that changed nothing.
               if (found === null) throw nothingReady;
               if (found === "busy") throw busyTag;
@@ -127,8 +100,12 @@ export function createClaims(services: Services): Claims {
       return change(services, ctx, { operation: "claim.task", input: { reference, input } }, async (tx) => {
         const found = await getTask(tx, reference);
         await tx.claims.lockFamily(found.id, true);
-        const task = await getTask(tx, found.id);
-        const other = await conflicting(tx, ctx, task);
+        const [task, dependsOn, around] = await Promise.all([
+          getTask(tx, found.id),
+          tx.dependencies.dependsOn(found.id),
+          tx.claims.liveAround(found.id),
+        ]);
+        const other = conflicting(ctx, task, around);
         if (other !== undefined) throw claimedBy(other);
         if (!workableStatuses.includes(task.status)) {
           throw new AppError(
@@ -136,13 +113,13 @@ export function createClaims(services: Services): Claims {
             `Task ${task.localId} is ${task.status}; only a pending or in-progress task can be claimed.`,
           );
         }
-        if (!(await isRunnable(tx, task))) {
+        if (!isRunnable(task, dependsOn)) {
           throw new AppError(
             "conflict",
             `Task ${task.localId} waits for ${task.dependencies.join(", ")}; claim what is ready, or take the dependency away.`,
           );
         }
-        return begin(tx, ctx, task, ttlSeconds);
+        return begin(tx, ctx, task, around, ttlSeconds);
       });
     },
 
@@ -220,24 +197,71 @@ const busyTag = new AppError(
   "Other claimers have their hands on every ready task of the tag; try again in a moment.",
 );
 
-/** A live claim of another on the task, its parent or one of its subtasks; or the caller's own on the very task. */
-async function conflicting(
+/** How often a claimer that came too late for what it found looks again before it lets others go on. */
+const looksAtNext = 16;
+
+/** The first that nobody is about to take. "busy" when there was work but other claimers had their hands on all of it. */
+async function takeNext(
   tx: Transaction,
   ctx: Context,
-  task: TaskRecord,
-): Promise<ClaimRecord | undefined> {
-  const around = await tx.claims.liveAround(task.id);
+  tagId: string,
+  mode: NextMode,
+  ttlSeconds: number,
+): Promise<Claim | null | "busy"> {
+  if (mode === "smart") {
+    const ranked = rankSmart(await loadGraph(tx, tagId), ctx.actor.id, true);
+    for (const { task } of ranked) {
+      if (!(await tx.claims.lockFamily(task.id, false))) continue;
+      const claim = await takeLocked(tx, ctx, task.id, ttlSeconds);
+      if (claim !== undefined) return claim;
+    }
+    return ranked.length > 0 ? "busy" : null;
+  }
+  for (let look = 1; look <= looksAtNext; look += 1) {
+    const found = await lockCandidate(tx, tagId, ctx.actor.id);
+    if (found === undefined) return null;
+    if (found === "busy") return "busy";
+    const claim = await takeLocked(tx, ctx, found, ttlSeconds);
+    if (claim !== undefined) return claim;
+  }
+  return "busy";
+}
+
+/** Behind the lock the task may be another's by now, or done, or wait for something new: then undefined. */
+async function takeLocked(
+  tx: Transaction,
+  ctx: Context,
+  id: string,
+  ttlSeconds: number,
+): Promise<Claim | undefined> {
+  const [task, dependsOn, around] = await Promise.all([
+    tx.tasks.find({ id }),
+    tx.dependencies.dependsOn(id),
+    tx.claims.liveAround(id),
+  ]);
+  if (task === undefined || !isRunnable(task, dependsOn) || conflicting(ctx, task, around) !== undefined)
+    return undefined;
+  return await begin(tx, ctx, task, around, ttlSeconds);
+}
+
+/** A live claim of another on the task, its parent or one of its subtasks; or the caller's own on the very task. */
+function conflicting(ctx: Context, task: TaskRecord, around: ClaimRecord[]): ClaimRecord | undefined {
   return around.find(
     (claim) => !claim.expired && (claim.holder.id !== ctx.actor.id || claim.task === task.id),
   );
 }
 
-/** The caller holds the family's lock and has seen that nobody else's claim is in the way. */
-async function begin(tx: Transaction, ctx: Context, found: TaskRecord, ttlSeconds: number): Promise<Claim> {
-  for (const claim of await tx.claims.liveAround(found.id)) {
-    if (claim.expired && claim.task === found.id) await end(tx, expiry, claim, "expired", "");
-  }
-  const task = await getTask(tx, found.id);
+/** The caller holds the family's lock and has seen that nobody else's claim, of those around it, is in the way. */
+async function begin(
+  tx: Transaction,
+  ctx: Context,
+  found: TaskRecord,
+  around: ClaimRecord[],
+  ttlSeconds: number,
+): Promise<Claim> {
+  const over = around.find((claim) => claim.expired && claim.task === found.id);
+  if (over !== undefined) await end(tx, expiry, over, "expired", "");
+  const task = over === undefined ? found : await getTask(tx, found.id);
   const claim = await tx.claims.insert({
     id: newId(),
     task,
@@ -245,19 +269,21 @@ async function begin(tx: Transaction, ctx: Context, found: TaskRecord, ttlSecond
     ttlSeconds,
     previousStatus: task.status,
   });
-  await record(
-    tx,
-    ctx,
-    "claim.created",
-    { projectId: task.projectId, taskId: task.id },
-    {
-      claim: claim.id,
-      tag: task.tag,
-      localId: task.localId,
-      changes: { claim: [null, shown(claim)] },
-    },
-  );
-  await setStatus(tx, ctx, task, "in-progress", { claim: claim.id });
+  await Promise.all([
+    record(
+      tx,
+      ctx,
+      "claim.created",
+      { projectId: task.projectId, taskId: task.id },
+      {
+        claim: claim.id,
+        tag: task.tag,
+        localId: task.localId,
+        changes: { claim: [null, shown(claim)] },
+      },
+    ),
+    setStatus(tx, ctx, task, "in-progress", { claim: claim.id }),
+  ]);
   return toClaim(claim);
 }
 

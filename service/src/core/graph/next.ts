@@ -1,5 +1,6 @@
+import type { TaskSummary } from "../dependencies/schema.ts";
 import { priorities } from "../schema.ts";
-import type { CandidateQuery, Repositories, TaskRecord } from "../storage.ts";
+import type { CandidateQuery, Repositories, TaskRecord, Transaction } from "../storage.ts";
 import { completeStatuses, workableStatuses } from "../tasks/status.ts";
 import { defaultPriority } from "./rules.ts";
 
@@ -10,12 +11,7 @@ import { defaultPriority } from "./rules.ts";
  * does not count while its task is put aside; and a subtask that waits for a task waits for ever, since that tool's file cannot say it: there every bare
  * id in a subtask means a sibling.
  */
-export async function findCandidates(
-  tx: Repositories,
-  tagId: string,
-  holderId: string | null,
-  limit: number,
-): Promise<string[]> {
+function stages(tagId: string, holderId: string, unclaimed: boolean, limit: number): CandidateQuery[] {
   const common = {
     tagId,
     statuses: workableStatuses,
@@ -26,19 +22,50 @@ export async function findCandidates(
     priorities,
     defaultPriority,
     holderId,
+    unclaimed,
     limit,
   } satisfies Partial<CandidateQuery>;
-  const subtasks = await tx.tasks.candidates({
-    ...common,
-    level: "subtask",
-    parentStatuses: ["in-progress"],
-  });
-  return subtasks.length > 0 ? subtasks : tx.tasks.candidates({ ...common, level: "task" });
+  return [
+    { ...common, level: "subtask", parentStatuses: ["in-progress"] },
+    { ...common, level: "task" },
+  ];
 }
 
-/** Whether the task can be worked on now, as seen behind its lock. */
-export async function isRunnable(tx: Repositories, task: TaskRecord): Promise<boolean> {
-  if (!workableStatuses.includes(task.status)) return false;
-  const dependsOn = await tx.dependencies.dependsOn(task.id);
-  return dependsOn.every((other) => completeStatuses.includes(other.status));
+/** What the holder could work on, its own claims included. */
+export async function findCandidates(
+  tx: Repositories,
+  tagId: string,
+  holderId: string,
+  limit: number,
+): Promise<string[]> {
+  for (const stage of stages(tagId, holderId, false, limit)) {
+    const found = await tx.tasks.candidates(stage);
+    if (found.length > 0) return found;
+  }
+  return [];
+}
+
+/**
+ * Locks the family of the first that nobody works on or is about to take. "busy" when there is such work, and other
+ * transactions have their hands on all of it.
+ */
+export async function lockCandidate(
+  tx: Transaction,
+  tagId: string,
+  holderId: string,
+): Promise<string | undefined | "busy"> {
+  for (const stage of stages(tagId, holderId, true, 1)) {
+    const [locked, found] = await Promise.all([tx.claims.lockCandidate(stage), tx.tasks.candidates(stage)]);
+    if (locked !== undefined) return locked;
+    if (found.length > 0) return "busy";
+  }
+  return undefined;
+}
+
+/** Whether the task can be worked on now, when it waits for these. */
+export function isRunnable(task: TaskRecord, dependsOn: TaskSummary[]): boolean {
+  return (
+    workableStatuses.includes(task.status) &&
+    dependsOn.every((other) => completeStatuses.includes(other.status))
+  );
 }

@@ -68,6 +68,11 @@ export function isReady(graph: TaskGraph, task: GraphTask): boolean {
   return obstacles(graph, task).length === 0 && (parent === undefined || isOpen(parent.status));
 }
 
+/** Whether somebody, the holder itself as well, works on it or on one of its subtasks. */
+function isWorkedOn(graph: TaskGraph, task: GraphTask): boolean {
+  return [task, ...(graph.subtasks.get(task.id) ?? [])].some((one) => one.holderId !== null);
+}
+
 /** Whether somebody other than `holderId` holds it, its parent, or one of its subtasks. */
 export function isHeldByAnother(graph: TaskGraph, task: GraphTask, holderId: string | null): boolean {
   const held = (other: GraphTask | undefined) =>
@@ -191,8 +196,9 @@ export interface RankedTask {
 /**
  * Smart mode: of the work that can begin or go on now, first what the longest chain hangs on, then the more urgent,
  * then what more tasks wait for, then the place in the list. A task with open subtasks is worked on through them.
+ * `unclaimed` leaves out what the holder works on already.
  */
-export function rankSmart(graph: TaskGraph, holderId: string | null): RankedTask[] {
+export function rankSmart(graph: TaskGraph, holderId: string | null, unclaimed = false): RankedTask[] {
   const chains = longestChains(graph);
   const chainOf = (task: GraphTask) => chains.get(task.id)?.effort ?? 0;
   const waiting = (task: GraphTask) =>
@@ -204,6 +210,7 @@ export function rankSmart(graph: TaskGraph, holderId: string | null): RankedTask
         workableStatuses.includes(task.status) &&
         isReady(graph, task) &&
         !isHeldByAnother(graph, task, holderId) &&
+        !(unclaimed && isWorkedOn(graph, task)) &&
         !(graph.subtasks.get(task.id) ?? []).some((subtask) => isOpen(subtask.status)),
     )
     .sort(

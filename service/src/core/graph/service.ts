@@ -89,7 +89,7 @@ export function createGraphs(services: Services): Graphs {
 }
 
 /** The tasks to work on, in order, by either rule. */
-export async function findNext(
+async function findNext(
   tx: Repositories,
   tagId: string,
   mode: NextMode,
@@ -108,7 +108,7 @@ export async function findNext(
   return ranked.map(({ task, reasons }) => ({ id: task.id, localId: task.localId, reasons }));
 }
 
-async function loadGraph(tx: Repositories, tagId: string): Promise<TaskGraph> {
+export async function loadGraph(tx: Repositories, tagId: string): Promise<TaskGraph> {
   const { tasks, edges } = await tx.tasks.graph(tagId);
   return buildGraph(tasks, edges);
 }

@@ -1,7 +1,6 @@
 import type { CandidateQuery } from "../../core/storage.ts";
-import { liveClaim } from "./claims.ts";
 import { type DependencyRow, pair, type Reading, type TaskRow } from "./model.ts";
-import { compare } from "./rows.ts";
+import { compare, liveClaim } from "./rows.ts";
 
 /** The tasks of a tag that the query lets through, in its order. */
 export function findCandidates(rows: Reading, tasks: TaskRow[], query: CandidateQuery): string[] {
@@ -38,9 +37,9 @@ export function findCandidates(rows: Reading, tasks: TaskRow[], query: Candidate
     return !(isComplete(target) && counts);
   };
 
-  const isHeld = (taskId: string): boolean => {
+  const isHeld = (taskId: string, byAnybody = false): boolean => {
     const claim = liveClaim(rows, taskId);
-    return claim !== undefined && claim.holder.id !== query.holderId;
+    return claim !== undefined && (byAnybody || claim.holder.id !== query.holderId);
   };
 
   const isCandidate = (task: TaskRow): boolean =>
@@ -49,9 +48,9 @@ export function findCandidates(rows: Reading, tasks: TaskRow[], query: Candidate
     (query.parentStatuses === undefined ||
       query.parentStatuses.some((one) => one === parentOf(task)?.status)) &&
     !rows.dependencies.where("task", task.id).some((edge) => holdsBack(task, edge)) &&
-    !isHeld(task.id) &&
+    !isHeld(task.id, query.unclaimed) &&
     !(task.parentId !== null && isHeld(task.parentId)) &&
-    !rows.tasks.where("parent", task.id).some(({ id }) => isHeld(id));
+    !rows.tasks.where("parent", task.id).some(({ id }) => isHeld(id, query.unclaimed));
 
   const keyed = tasks.filter(isCandidate).map((task) => {
     const parent = parentOf(task);

@@ -1,18 +1,10 @@
 import { AppError, notFound } from "../../core/errors.ts";
 import type { ClaimRecord, ClaimStore } from "../../core/storage.ts";
+import { findCandidates } from "./candidates.ts";
 import type { Db, Tx } from "./engine.ts";
 import { type ClaimRow, type Reading, timestamp } from "./model.ts";
 import { owned } from "./owned.ts";
-import { byId, localIdOf, pageById, plain, timestampAfter } from "./rows.ts";
-
-/** The task's claim that has neither ended nor expired. */
-export function liveClaim(rows: Reading, taskId: string): ClaimRow | undefined {
-  return rows.claims.where("live", taskId).find((claim) => !isExpired(claim));
-}
-
-export function isExpired(claim: ClaimRow): boolean {
-  return claim.expiresAt <= timestamp();
-}
+import { byId, isExpired, liveClaim, localIdOf, pageById, plain, timestampAfter } from "./rows.ts";
 
 function claimRecord(rows: Reading, claim: ClaimRow): ClaimRecord {
   const { organizationId: _, projectId, taskId, ...values } = claim;
@@ -75,6 +67,15 @@ export function createClaimStore(db: Db, organizationId: string): ClaimStore {
       }),
 
     lockFamily: async (taskId, wait) => await db.write(async (tx) => await lockFamily(tx, taskId, wait)),
+
+    lockCandidate: async (query) =>
+      await db.write(async (tx) => {
+        const tasks = tx.rows.tasks.where("tag", query.tagId).filter((task) => own(task) !== undefined);
+        for (const id of findCandidates(tx.rows, tasks, { ...query, limit: tasks.length })) {
+          if (await lockFamily(tx, id, false)) return id;
+        }
+        return undefined;
+      }),
 
     findLocked: async (id) =>
       await db.write(async (tx) => {

@@ -4,6 +4,7 @@ import { AppError } from "../../core/errors.ts";
 import type { Keyset } from "../../core/page.ts";
 import type { NewEvent } from "../../core/storage.ts";
 import {
+  type ClaimRow,
   type Draft,
   type EventRow,
   type MembershipRow,
@@ -19,6 +20,15 @@ export function localIdOf(rows: Reading, task: TaskRow): string {
 
 export function summaryOf(rows: Reading, task: TaskRow): TaskSummary {
   return { id: task.id, localId: localIdOf(rows, task), title: task.title, status: task.status };
+}
+
+/** The task's claim that has neither ended nor expired. */
+export function liveClaim(rows: Reading, taskId: string): ClaimRow | undefined {
+  return rows.claims.where("live", taskId).find((claim) => !isExpired(claim));
+}
+
+export function isExpired(claim: ClaimRow): boolean {
+  return claim.expiresAt <= timestamp();
 }
 
 export function compare(a: string | number, b: string | number): number {

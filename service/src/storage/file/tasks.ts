@@ -3,11 +3,10 @@ import { isUuid } from "../../core/ids.ts";
 import type { TaskFilter, TaskInsert, TaskLocator, TaskRecord, TaskStore } from "../../core/storage.ts";
 import { toTask } from "../../core/tasks/wire.ts";
 import { findCandidates } from "./candidates.ts";
-import { liveClaim } from "./claims.ts";
 import type { Db, Tx } from "./engine.ts";
 import { pair, type Reading, type TaskRow, timestamp } from "./model.ts";
 import { owned } from "./owned.ts";
-import { byRank, byTask, compare, localIdOf, plain, removeTask } from "./rows.ts";
+import { byRank, byTask, compare, liveClaim, localIdOf, plain, removeTask } from "./rows.ts";
 import { searchTasks } from "./search.ts";
 
 /** The row as core knows it. */

@@ -1,8 +1,7 @@
 import type { Upkeep } from "../../core/storage.ts";
-import { isExpired, liveClaim } from "./claims.ts";
 import type { Db } from "./engine.ts";
 import { timestamp } from "./model.ts";
-import { byId, compare } from "./rows.ts";
+import { byId, compare, isExpired, liveClaim } from "./rows.ts";
 
 const hourMs = 3_600_000;
 

@@ -1,6 +1,7 @@
 import { AppError, notFound } from "../../core/errors.ts";
 import type { ClaimRecord, ClaimStore } from "../../core/storage.ts";
-import { type Db, first, iso, sql } from "./sql.ts";
+import { candidates } from "./candidates.ts";
+import { type Db, empty, first, iso, present, type Sql, sql } from "./sql.ts";
 import { localId } from "./tasks.ts";
 
 const columns = sql`c.id, c.task_id AS task, p.key AS project, g.name AS tag, ${localId("t")} AS "localId",
@@ -15,36 +16,35 @@ const source = sql`claims c JOIN tasks t ON t.id = c.task_id LEFT JOIN tasks t_p
 export function createClaimStore(db: Db, organizationId: string): ClaimStore {
   const own = sql`c.organization_id = ${organizationId}::uuid`;
 
+  const found = (id: string): Sql =>
+    sql`SELECT ${columns} FROM ${source} WHERE ${own} AND c.id = ${id}::uuid`;
+
   const find = async (id: string): Promise<ClaimRecord | undefined> =>
-    first(
-      await db.query<ClaimRecord>(sql`SELECT ${columns} FROM ${source} WHERE ${own} AND c.id = ${id}::uuid`),
-    );
+    first(await db.query<ClaimRecord>(found(id)));
 
-  /** Of a claim that the caller has found and locked; so that it is gone only if its task was deleted. */
-  const get = async (id: string): Promise<ClaimRecord> => {
-    const claim = await find(id);
-    if (claim === undefined) throw notFound("claim", id);
-    return claim;
+  /** Changes a claim whose task the caller has locked, so that it is gone only if its task was deleted. */
+  const write = async (id: string, change: Sql, untouched: () => AppError): Promise<ClaimRecord> => {
+    const { touched, rows } = await db.executeAndQuery<ClaimRecord>(change, found(id));
+    if (touched === 0) throw untouched();
+    return present(first(rows));
   };
 
-  const rootOf = async (taskId: string): Promise<string | undefined> => {
-    const rows = await db.query<{ root: string }>(sql`
-      SELECT COALESCE(parent_id, id) AS root FROM tasks
-      WHERE id = ${taskId}::uuid AND organization_id = ${organizationId}::uuid`);
-    return first(rows)?.root;
-  };
+  const root = (taskId: string): Sql => sql`
+    SELECT COALESCE(parent_id, id) AS root FROM tasks
+    WHERE id = ${taskId}::uuid AND organization_id = ${organizationId}::uuid`;
 
   const lockFamily = async (taskId: string, wait: boolean): Promise<boolean> => {
-    let root = await rootOf(taskId);
-    while (root !== undefined) {
-      const locked = await db.query(sql`
-        SELECT id FROM tasks WHERE id = ${root}::uuid AND organization_id = ${organizationId}::uuid
-        FOR NO KEY UPDATE ${wait ? sql`` : sql`SKIP LOCKED`}`);
-      if (locked.length === 0 && !wait) return false;
+    let expected = first(await db.query<{ root: string }>(root(taskId)))?.root;
+    while (expected !== undefined) {
+      const lock = sql`
+        SELECT id FROM tasks WHERE id = ${expected}::uuid AND organization_id = ${organizationId}::uuid
+        FOR NO KEY UPDATE ${wait ? empty : sql`SKIP LOCKED`}`;
+      const { touched, rows } = await db.executeAndQuery<{ root: string }>(lock, root(taskId));
+      if (touched === 0 && !wait) return false;
       // While we waited the task may have become another's subtask, or its parent have gone without it.
-      const now = await rootOf(taskId);
-      if (now === root) return locked.length > 0;
-      root = now;
+      const now = first(rows)?.root;
+      if (now === expected) return touched > 0;
+      expected = now;
     }
     return false;
   };
@@ -53,11 +53,16 @@ export function createClaimStore(db: Db, organizationId: string): ClaimStore {
     find,
     lockFamily,
 
+    async lockCandidate(query) {
+      return first(await db.query<{ id: string }>(candidates({ ...query, limit: 1 }, organizationId, true)))
+        ?.id;
+    },
+
     async findLocked(id) {
       const claim = await find(id);
       if (claim === undefined || !(await lockFamily(claim.task, true))) return undefined;
-      await db.query(sql`SELECT id FROM claims c WHERE ${own} AND id = ${id}::uuid FOR UPDATE`);
-      return await find(id);
+      const lock = sql`SELECT id FROM claims c WHERE ${own} AND id = ${id}::uuid FOR UPDATE`;
+      return first((await db.executeAndQuery<ClaimRecord>(lock, found(id))).rows);
     },
 
     async list(tagId, { limit, after }) {
@@ -96,7 +101,7 @@ export function createClaimStore(db: Db, organizationId: string): ClaimStore {
     },
 
     async insert({ id, task, holder, ttlSeconds, previousStatus }) {
-      const made = await db.execute(sql`
+      const change = sql`
         WITH raised AS (
           UPDATE tasks SET fence = fence + 1
           WHERE id = ${task.id}::uuid AND organization_id = ${organizationId}::uuid
@@ -107,26 +112,27 @@ export function createClaimStore(db: Db, organizationId: string): ClaimStore {
         SELECT ${id}::uuid, organization_id, project_id, id, id, ${holder.id}::uuid, ${holder.kind}, ${holder.name},
           fence, ${ttlSeconds}::int, ${previousStatus}, clock_timestamp(),
           clock_timestamp() + make_interval(secs => ${ttlSeconds}::int)
-        FROM raised`);
-      if (made === 0) throw notFound("task", task.id);
-      return await get(id);
+        FROM raised`;
+      return await write(id, change, () => notFound("task", task.id));
     },
 
     async renew(id, ttlSeconds) {
-      const touched = await db.execute(sql`
+      const change = sql`
         UPDATE claims c SET ttl_seconds = ${ttlSeconds}::int,
           expires_at = clock_timestamp() + make_interval(secs => ${ttlSeconds}::int)
-        WHERE ${own} AND id = ${id}::uuid AND live_task_id IS NOT NULL`);
-      if (touched === 0) throw new AppError("claim_ended", "The claim has ended.");
-      return await get(id);
+        WHERE ${own} AND id = ${id}::uuid AND live_task_id IS NOT NULL`;
+      return await write(id, change, ended);
     },
 
     async end(id, outcome) {
-      const touched = await db.execute(sql`
+      const change = sql`
         UPDATE claims c SET live_task_id = NULL, outcome = ${outcome}, ended_at = clock_timestamp()
-        WHERE ${own} AND id = ${id}::uuid AND live_task_id IS NOT NULL`);
-      if (touched === 0) throw new AppError("claim_ended", "The claim has ended.");
-      return await get(id);
+        WHERE ${own} AND id = ${id}::uuid AND live_task_id IS NOT NULL`;
+      return await write(id, change, ended);
     },
   };
+}
+
+function ended(): AppError {
+  return new AppError("claim_ended", "The claim has ended.");
 }

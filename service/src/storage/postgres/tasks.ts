@@ -11,6 +11,7 @@ import type {
   TaskStore,
 } from "../../core/storage.ts";
 import type { Task } from "../../core/tasks/schema.ts";
+import { candidates } from "./candidates.ts";
 import { and, assignments, type Db, empty, first, iso, json, records, type Sql, sql, text } from "./sql.ts";
 
 /** The local id of a task that is joined under this alias, with its parent joined as `<alias>_parent`. */
@@ -198,44 +199,7 @@ export function createTaskStore(db: Db, organizationId: string): TaskStore {
     },
 
     async candidates(query) {
-      const holder = sql`c.expires_at > clock_timestamp() AND c.holder_id IS DISTINCT FROM ${query.holderId}::uuid`;
-      const complete = sql`(
-        o.status = ANY(${[...query.completeStatuses]}::text[])
-        AND (o_parent.id IS NULL OR o_parent.status = ANY(${[...query.completeParentStatuses]}::text[])))`;
-      const conditions = [
-        own,
-        sql`t.tag_id = ${query.tagId}::uuid`,
-        query.level === "task" ? sql`t.parent_id IS NULL` : sql`t.parent_id IS NOT NULL`,
-        sql`t.status = ANY(${[...query.statuses]}::text[])`,
-        sql`NOT EXISTS (
-          SELECT FROM dependencies d
-          JOIN tasks o ON o.id = d.depends_on_id LEFT JOIN tasks o_parent ON o_parent.id = o.parent_id
-          WHERE d.task_id = t.id AND NOT (
-            ${complete} AND (o.parent_id IS NOT NULL OR t.parent_id IS NULL OR ${query.subtasksWaitForTasks}::boolean)))`,
-        sql`NOT EXISTS (
-          SELECT FROM dependencies d
-          WHERE ${query.quarantinedEdgesHold}::boolean AND d.task_id = t.id AND d.depends_on_id IS NULL AND NOT EXISTS (
-            SELECT FROM tasks o LEFT JOIN tasks o_parent ON o_parent.id = o.parent_id
-            WHERE o.tag_id = t.tag_id AND ${complete}
-              AND concat_ws('.', o_parent.segment, o.segment) = CASE
-                WHEN t.parent_id IS NULL OR d.raw LIKE '%.%' THEN btrim(d.raw, '"')
-                ELSE concat_ws('.', t_parent.segment, btrim(d.raw, '"')) END))`,
-        sql`NOT EXISTS (SELECT FROM claims c WHERE c.live_task_id IN (t.id, t.parent_id) AND ${holder})`,
-        sql`NOT EXISTS (
-          SELECT FROM tasks s JOIN claims c ON c.live_task_id = s.id WHERE s.parent_id = t.id AND ${holder})`,
-      ];
-      if (query.parentStatuses !== undefined) {
-        conditions.push(sql`t_parent.status = ANY(${[...query.parentStatuses]}::text[])`);
-      }
-      const rows = await db.query<{ id: string }>(sql`
-        SELECT t.id FROM tasks t LEFT JOIN tasks t_parent ON t_parent.id = t.parent_id
-        WHERE ${and(conditions)}
-        ORDER BY
-          array_position(${[...query.priorities]}::text[], COALESCE(t.priority, t_parent.priority, ${query.defaultPriority})),
-          (SELECT count(*) FROM dependencies d WHERE d.task_id = t.id
-            AND (d.depends_on_id IS NOT NULL OR ${query.quarantinedEdgesHold}::boolean)),
-          t_parent.number NULLS LAST, t_parent.rank, t.number NULLS LAST, t.rank, t.id
-        LIMIT ${query.limit}`);
+      const rows = await db.query<{ id: string }>(candidates(query, organizationId));
       return rows.map(({ id }) => id);
     },
   };

@@ -202,6 +202,37 @@ describe("a claim", () => {
     });
   });
 
+  it.each(["compat", "smart"] as const)(
+    "of one holder are as many as there is work, in %s mode",
+    async (mode) => {
+      const operations = Array.from({ length: 70 }, () => ({
+        op: "create" as const,
+        task: { title: "Work" },
+      }));
+      await test.core.tasks.batch(test.owner, key, "master", { operations });
+      const claimed = new Set<string>();
+      for (let i = 0; i < 70; i += 1) {
+        claimed.add((await test.core.claims.claimNext(first, key, "master", { mode }))?.localId ?? "none");
+      }
+      expect(claimed.size).toBe(70);
+      expect(claimed).not.toContain("none");
+      expect(await test.core.claims.claimNext(first, key, "master", { mode })).toBeNull();
+      // What is next is still shown to whoever works on it.
+      expect((await test.core.graphs.next(first, key, "master", mode)).task?.claim?.holder.name).toBe(
+        "first",
+      );
+    },
+  );
+
+  it("of a subtask does not keep its holder from other work", async () => {
+    const parent = await add("Whole");
+    await test.core.tasks.createSubtask(test.owner, parent.id, { title: "Part" });
+    await add("Other");
+    await test.core.claims.claim(first, `${key}:master:1.1`, {});
+    expect(await test.core.claims.claimNext(first, key, "master", {})).toMatchObject({ localId: "2" });
+    expect(await test.core.claims.claimNext(first, key, "master", {})).toBeNull();
+  });
+
   it("in smart mode takes what the longest chain hangs on", async () => {
     await add("Urgent", { priority: "critical" });
     await add("Foundation", { priority: "low" });

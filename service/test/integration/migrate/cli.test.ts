@@ -88,8 +88,8 @@ test("down and redo print with --dry-run what they would run, and change nothing
   );
   expect(JSON.parse(redo.stdout)).toEqual({
     steps: [
-      { name: head, direction: "down", sql: expect.stringContaining("DROP TABLE") },
-      { name: head, direction: "up", sql: expect.stringContaining("CREATE TABLE") },
+      { name: head, direction: "down", sql: expect.stringContaining("DROP INDEX") },
+      { name: head, direction: "up", sql: expect.stringContaining("CREATE INDEX") },
     ],
   });
   expect(refused).toMatchObject({

@@ -1,0 +1,3 @@
+DROP INDEX CONCURRENTLY IF EXISTS "tasks_in_progress_idx";
+
+DROP INDEX CONCURRENTLY IF EXISTS "tasks_next_idx";
