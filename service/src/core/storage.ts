@@ -512,7 +512,7 @@ export interface DependencyStore {
   quarantined(where: { tagId: string } | { taskId: string }): Promise<DependencyRecord[]>;
   /**
    * A path of task ids from `from` to `to` along active edges and from each task to its subtasks, or undefined.
-   * Grows with the part of the graph that `from` reaches, not with the tag.
+   * Looks at no more than the part of the graph that `from` reaches.
    */
   path(tagId: string, from: string, to: string): Promise<string[] | undefined>;
   /** The position behind a task's last edge. */

@@ -7,6 +7,7 @@ import { defaultStatuses } from "../../src/core/receivers/schema.ts";
 import type { Status } from "../../src/core/schema.ts";
 import type {
   CandidateQuery,
+  EdgeRecord,
   Repositories,
   Storage,
   TaskRecord,
@@ -1233,6 +1234,92 @@ export function storageContract(open: () => Promise<TestStorage>): void {
       await world.addDependency(d.id, a.id);
       expect(await path(c, b)).toEqual([c.id, d.id, a.id, b.id]);
       expect(await reader.dependencies.path(world.tagId, a.id, newId())).toBeUndefined();
+    });
+
+    test("a path is found or not as the graph has one, however its edges came and went", async () => {
+      const random = createRandom(20_261_128);
+      const pick = <T>(values: readonly T[]): T => values[Math.floor(random() * values.length)] as T;
+      const parents = new Map<string, string | null>();
+      let edges: EdgeRecord[] = [];
+      let found = 0;
+      const add = async (parentId: string | null) =>
+        parents.set((await world.addTask({ parentId, segment: newId() })).id, parentId);
+      const reaches = (from: string, to: string): boolean => {
+        const reached = new Set([from]);
+        for (const id of reached) {
+          for (const edge of edges) if (edge.from === id) reached.add(edge.to);
+          for (const [subtask, parent] of parents) if (parent === id) reached.add(subtask);
+        }
+        return reached.has(to);
+      };
+      const path = async (from: string, to: string) => await reader.dependencies.path(world.tagId, from, to);
+      const insert = async (more: EdgeRecord[]) => {
+        await reader.dependencies.insert(
+          more.map(({ from, to }, position) => ({
+            ...{ id: newId(), tagId: world.tagId, taskId: from, dependsOnId: to },
+            ...{ position, raw: null, problem: null },
+          })),
+        );
+        edges.push(...more);
+      };
+      for (let i = 0; i < 10; i += 1) await add(null);
+      for (let step = 0; step < 300; step += 1) {
+        const ids = [...parents.keys()];
+        const [a, b] = [pick(ids), pick(ids)];
+        const what = random();
+        const known = edges.some(({ from, to }) => from === a && to === b);
+        const pairs = [[b, a], ...range(11).map(() => [pick(ids), pick(ids)])] as [string, string][];
+        const ways = await Promise.all(pairs.map(([from, to]) => path(from, to)));
+        expect(ways.map((way) => way !== undefined)).toEqual(pairs.map(([from, to]) => reaches(from, to)));
+        found += ways.filter((way) => way !== undefined).length;
+        for (const way of ways) {
+          for (const [i, id] of (way ?? []).slice(1).entries()) {
+            const isEdge = edges.some(({ from, to }) => from === way?.[i] && to === id);
+            expect(isEdge || parents.get(id) === way?.[i]).toBe(true);
+          }
+        }
+        const [way] = ways;
+        if (what < 0.5) {
+          if (way === undefined && !known) await insert([{ from: a, to: b }]);
+        } else if (what < 0.58) {
+          // As an import does: several at once, none of which closes a cycle with the others.
+          const c = pick(ids);
+          if (
+            new Set([a, b, c]).size === 3 &&
+            way === undefined &&
+            !known &&
+            !reaches(c, a) &&
+            !reaches(b, a)
+          ) {
+            if (!edges.some(({ from, to }) => from === a && to === c)) {
+              await insert([
+                { from: a, to: b },
+                { from: a, to: c },
+              ]);
+            }
+          }
+        } else if (what < 0.72) {
+          const edge = edges.length > 0 ? pick(edges) : undefined;
+          if (edge !== undefined) await reader.dependencies.delete(edge.from, edge.to);
+          edges = edges.filter((one) => one !== edge);
+        } else if (what < 0.82) {
+          if (parents.size < 24) await add(parents.get(a) === null && random() < 0.7 ? a : null);
+        } else if (
+          parents.get(b) === null &&
+          a !== b &&
+          ![...parents.values()].includes(a) &&
+          !reaches(a, b)
+        ) {
+          await reader.tasks.update(a, { parentId: b, segment: `m${step}` }, null);
+          parents.set(a, b);
+        } else if (step % 3 === 0 && parents.size > 6) {
+          await reader.tasks.delete(a, null);
+          const gone = [a, ...ids.filter((id) => parents.get(id) === a)];
+          for (const id of gone) parents.delete(id);
+          edges = edges.filter(({ from, to }) => !gone.includes(from) && !gone.includes(to));
+        }
+      }
+      expect(found).toBeGreaterThan(40);
     });
 
     test("many ways to one task cost no more than one", async () => {

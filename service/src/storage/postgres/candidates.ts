@@ -9,8 +9,8 @@ import { and, empty, type Sql, sql, text } from "./sql.ts";
 export function candidates(query: CandidateQuery, organizationId: string, lock = false): Sql {
   const subtasks = query.level === "subtask";
   const isComplete = sql`(
-    o.status = ANY(${[...query.completeStatuses]}::text[])
-    AND (o_parent.id IS NULL OR o_parent.status = ANY(${[...query.completeParentStatuses]}::text[])))`;
+    o.status = ANY(${words(query.completeStatuses)})
+    AND (o_parent.id IS NULL OR o_parent.status = ANY(${words(query.completeParentStatuses)})))`;
   const bare = sql`btrim(d.raw, '"')`;
   const reference = subtasks
     ? sql`CASE WHEN d.raw LIKE '%.%' THEN ${bare} ELSE concat_ws('.', t_parent.segment, ${bare}) END`
@@ -18,12 +18,12 @@ export function candidates(query: CandidateQuery, organizationId: string, lock =
   const conditions = [
     sql`t.organization_id = ${organizationId}::uuid AND t.tag_id = ${query.tagId}::uuid`,
     subtasks ? sql`t.parent_id IS NOT NULL` : sql`t.parent_id IS NULL`,
-    sql`t.status IN (${words(query.statuses)})`,
+    sql`t.status = ANY(${words(query.statuses)})`,
     sql`NOT EXISTS (
       SELECT FROM dependencies d
       JOIN tasks o ON o.id = d.depends_on_id LEFT JOIN tasks o_parent ON o_parent.id = o.parent_id
       WHERE d.task_id = t.id AND NOT (
-        ${isComplete} AND (o.parent_id IS NOT NULL OR t.parent_id IS NULL OR ${query.subtasksWaitForTasks}::boolean))
+        ${isComplete} AND (o.parent_id IS NOT NULL OR ${text(String(!subtasks || query.subtasksWaitForTasks))}))
       OFFSET 0)`,
     ...unheld(query),
   ];
@@ -38,7 +38,7 @@ export function candidates(query: CandidateQuery, organizationId: string, lock =
   if (subtasks) {
     conditions.push(sql`t_parent.tag_id = ${query.tagId}::uuid AND t_parent.parent_id IS NULL`);
     if (query.parentStatuses !== undefined) {
-      conditions.push(sql`t_parent.status IN (${words(query.parentStatuses)})`);
+      conditions.push(sql`t_parent.status = ANY(${words(query.parentStatuses)})`);
     }
   }
   const priority = subtasks ? sql`COALESCE(t.priority, t_parent.priority` : sql`COALESCE(t.priority`;
@@ -48,7 +48,7 @@ export function candidates(query: CandidateQuery, organizationId: string, lock =
   return sql`
     SELECT t.id FROM tasks t ${subtasks ? sql`JOIN tasks t_parent ON t_parent.id = t.parent_id` : empty}
     WHERE ${and(conditions)}
-    ORDER BY array_position(ARRAY[${words(query.priorities)}]::text[], ${priority}, ${words([query.defaultPriority])})), ${edges},
+    ORDER BY array_position(${words(query.priorities)}, ${priority}, ${text(`'${query.defaultPriority}'`)})), ${edges},
       ${subtasks ? sql`t_parent.number NULLS LAST, t_parent.rank,` : empty} t.number NULLS LAST, t.rank, t.id
     LIMIT ${text(String(Math.trunc(query.limit)))}
     ${lock ? sql`FOR NO KEY UPDATE OF ${text(subtasks ? "t_parent" : "t")} SKIP LOCKED` : empty}`;
@@ -83,5 +83,5 @@ function unheld(query: CandidateQuery): Sql[] {
 
 /** Of this program's own vocabulary, as constants. */
 function words(values: readonly string[]): Sql {
-  return text(values.map((value) => `'${value}'`).join(", "));
+  return text(`ARRAY[${values.map((value) => `'${value}'`).join(", ")}]::text[]`);
 }

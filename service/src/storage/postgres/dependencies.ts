@@ -1,7 +1,8 @@
 import type { TaskSummary } from "../../core/dependencies/schema.ts";
 import { AppError } from "../../core/errors.ts";
 import type { DependencyRecord, DependencyStore, EdgeRecord } from "../../core/storage.ts";
-import { type Db, only, records, sql } from "./sql.ts";
+import { orderTasks } from "./order.ts";
+import { type Db, first, only, records, sql } from "./sql.ts";
 import { localId, summary } from "./tasks.ts";
 
 const columns = sql`d.id, d.tag_id AS "tagId", d.task_id AS "taskId", d.depends_on_id AS "dependsOnId", d.position,
@@ -21,13 +22,21 @@ export function createDependencyStore(db: Db, organizationId: string): Dependenc
         task_id: edge.taskId,
         depends_on_id: edge.dependsOnId,
       }));
-      const made = await db.execute(sql`
-        INSERT INTO dependencies (id, organization_id, tag_id, task_id, depends_on_id, position, raw, problem)
-        SELECT x.id, t.organization_id, t.tag_id, t.id, x.depends_on_id, x.position, x.raw, x.problem
+      const made = await db.query<{ tagId: string; ordered: boolean }>(sql`
+        INSERT INTO dependencies (id, organization_id, tag_id, task_id, depends_on_id, position, raw, problem, ordered)
+        SELECT x.id, t.organization_id, t.tag_id, t.id, x.depends_on_id, x.position, x.raw, x.problem,
+          ${edges.length === 1}::boolean AND x.depends_on_id IS NOT NULL
+            AND order_dependency(t.tag_id, t.id, x.depends_on_id)
         FROM json_to_recordset(${records(rows)}::json)
           AS x(id uuid, tag_id uuid, task_id uuid, depends_on_id uuid, position int, raw text, problem text)
-        JOIN tasks t ON t.id = x.task_id AND t.tag_id = x.tag_id AND t.organization_id = ${organizationId}::uuid`);
-      if (made !== edges.length) throw new AppError("conflict", "A task of the dependency is gone.");
+        JOIN tasks t ON t.id = x.task_id AND t.tag_id = x.tag_id AND t.organization_id = ${organizationId}::uuid
+        RETURNING tag_id AS "tagId", ordered`);
+      if (made.length !== edges.length) throw new AppError("conflict", "A task of the dependency is gone.");
+      // Those of an import wait for the first that is added by itself.
+      const [edge] = made;
+      if (edges.length === 1 && edges[0]?.dependsOnId && edge?.ordered === false) {
+        await orderTasks(db, organizationId, edge.tagId);
+      }
     },
 
     async delete(taskId, dependsOnId) {
@@ -78,7 +87,19 @@ export function createDependencyStore(db: Db, organizationId: string): Dependenc
 
     async path(tagId, from, to) {
       if (from === to) return [from];
-      // UNION drops what was reached before, so a cycle ends, and many ways to one task cost no more than one.
+      const known = first(
+        await db.query<{ ordered: boolean; apart: boolean | null; bound: string | null }>(sql`
+          SELECT before.place < COALESCE(at.place, parent.place) AS apart,
+            COALESCE(at.place, parent.place)::text AS bound,
+            is_in_order(${tagId}::uuid) AS ordered
+          FROM tasks t LEFT JOIN task_places at ON at.task_id = t.id
+          LEFT JOIN task_places parent ON parent.task_id = t.parent_id
+          LEFT JOIN task_places before ON before.task_id = ${from}::uuid
+          WHERE t.id = ${to}::uuid AND t.organization_id = ${organizationId}::uuid`),
+      );
+      if (known === undefined || (known.ordered && known.apart)) return undefined;
+      // UNION drops what was reached before, so a cycle ends, and many ways to one task cost no more than one. In the order
+      // of places a way leads on to earlier ones only, so that what comes before its end need not be looked at.
       const edges = await db.query<EdgeRecord>(sql`
         WITH RECURSIVE reached(id) AS (
           SELECT ${from}::uuid
@@ -90,6 +111,12 @@ export function createDependencyStore(db: Db, organizationId: string): Dependenc
             SELECT s.id FROM tasks s
             WHERE s.organization_id = ${organizationId}::uuid AND s.tag_id = ${tagId}::uuid AND s.parent_id = reached.id
           ) step
+          WHERE ${
+            known.ordered
+              ? sql`step.target = ${to}::uuid OR (
+            SELECT place FROM task_places WHERE task_id = step.target) >= ${known.bound}::numeric`
+              : sql`true`
+          }
         )
         SELECT reached.id AS "from", step.target AS "to" FROM reached CROSS JOIN LATERAL (
           SELECT d.depends_on_id AS target FROM dependencies d

@@ -196,7 +196,7 @@ test("the webhooks' queue, and what came of an attempt", async () => {
 test("the process, the pool, the release and the schema", async () => {
   const found = await server.scrape();
   expect(found.find("taskmaster_build_info", { version: "1.2.3" })).toBe(1);
-  expect(found.find("taskmaster_migration_info", { migration: "20261127040100_next_indexed" })).toBe(1);
+  expect(found.find("taskmaster_migration_info", { migration: "20261127050100_edges_out_of_order" })).toBe(1);
   expect(found.find("taskmaster_database_connections_max")).toBe(7);
   expect(found.find("taskmaster_database_connections_waiting")).toBe(0);
   expect(

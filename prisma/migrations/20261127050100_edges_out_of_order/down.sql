@@ -1,0 +1,1 @@
+DROP INDEX CONCURRENTLY IF EXISTS "dependencies_unordered_idx";
