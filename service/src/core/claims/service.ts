@@ -333,9 +333,11 @@ async function end(
   note: string,
 ): Promise<Claim> {
   const ended = await tx.claims.end(claim.id, outcome);
-  await tx.attempts.insert({ id: newId(), claim: ended, outcome, note });
-  const task = await getTask(tx, claim.task);
-  await record(
+  const [task] = await Promise.all([
+    getTask(tx, claim.task),
+    tx.attempts.insert({ id: newId(), claim: ended, outcome, note }),
+  ]);
+  const recorded = record(
     tx,
     ctx,
     eventOf[outcome],
@@ -350,9 +352,9 @@ async function end(
     },
   );
   // What the holder set on purpose, such as review, stays; the mark of being worked on does not.
-  if (outcome === "completed") await setStatus(tx, ctx, task, "done", { claim: claim.id });
-  else if (task.status === "in-progress")
-    await setStatus(tx, ctx, task, claim.previousStatus, { claim: claim.id });
+  const status =
+    outcome === "completed" ? "done" : task.status === "in-progress" ? claim.previousStatus : task.status;
+  await Promise.all([recorded, setStatus(tx, ctx, task, status, { claim: claim.id })]);
   return toClaim(ended);
 }
 

@@ -33,12 +33,14 @@ export function createClaimStore(db: Db, organizationId: string): ClaimStore {
     SELECT COALESCE(parent_id, id) AS root FROM tasks
     WHERE id = ${taskId}::uuid AND organization_id = ${organizationId}::uuid`;
 
+  const locked = (id: string, wait: boolean): Sql => sql`
+    SELECT id FROM tasks WHERE id = ${id}::uuid AND organization_id = ${organizationId}::uuid
+    FOR NO KEY UPDATE ${wait ? empty : sql`SKIP LOCKED`}`;
+
   const lockFamily = async (taskId: string, wait: boolean): Promise<boolean> => {
     let expected = first(await db.query<{ root: string }>(root(taskId)))?.root;
     while (expected !== undefined) {
-      const lock = sql`
-        SELECT id FROM tasks WHERE id = ${expected}::uuid AND organization_id = ${organizationId}::uuid
-        FOR NO KEY UPDATE ${wait ? empty : sql`SKIP LOCKED`}`;
+      const lock = locked(expected, wait);
       const { touched, rows } = await db.executeAndQuery<{ root: string }>(lock, root(taskId));
       if (touched === 0 && !wait) return false;
       // While we waited the task may have become another's subtask, or its parent have gone without it.
@@ -59,10 +61,23 @@ export function createClaimStore(db: Db, organizationId: string): ClaimStore {
     },
 
     async findLocked(id) {
-      const claim = await find(id);
-      if (claim === undefined || !(await lockFamily(claim.task, true))) return undefined;
-      const lock = sql`SELECT id FROM claims c WHERE ${own} AND id = ${id}::uuid FOR UPDATE`;
-      return first((await db.executeAndQuery<ClaimRecord>(lock, found(id))).rows);
+      const family = sql`
+        SELECT COALESCE(t.parent_id, t.id) AS root FROM claims c JOIN tasks t ON t.id = c.task_id
+        WHERE ${own} AND c.id = ${id}::uuid`;
+      let expected = first(await db.query<{ root: string }>(family))?.root;
+      while (expected !== undefined) {
+        // One after another, and asked for at once.
+        const [, roots, , claims] = await Promise.all([
+          db.query(locked(expected, true)),
+          db.query<{ root: string }>(family),
+          db.query(sql`SELECT id FROM claims c WHERE ${own} AND id = ${id}::uuid FOR UPDATE`),
+          db.query<ClaimRecord>(found(id)),
+        ]);
+        const now = first(roots)?.root;
+        if (now === expected) return first(claims);
+        expected = now;
+      }
+      return undefined;
     },
 
     async list(tagId, { limit, after }) {
@@ -92,11 +107,11 @@ export function createClaimStore(db: Db, organizationId: string): ClaimStore {
     async liveAround(taskId) {
       return await db.query<ClaimRecord>(sql`
         SELECT ${columns} FROM ${source}
-        WHERE ${own} AND c.live_task_id IN (
+        WHERE ${own} AND c.live_task_id = ANY(ARRAY(
           SELECT ${taskId}::uuid
           UNION ALL SELECT parent_id FROM tasks WHERE id = ${taskId}::uuid
           UNION ALL SELECT id FROM tasks WHERE parent_id = ${taskId}::uuid
-        )
+        ))
         ORDER BY c.id`);
     },
 
