@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 .PHONY: help run dev token test lint format build peer schemathesis redis conformance check-migrations backup-suite \
   bench bench-full bench-compare bench-ratios bench-claims bench-growth bench-graph bench-start bench-migrate bench-backup \
   bench-lost-updates bench-overload bench-streams bench-file bench-observability image image-suite chart alerts security workflows \
-  chart-docs chart-settings configuration e2e clean
+  chart-docs chart-settings configuration terraform terraform-docs e2e clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -109,8 +109,14 @@ chart: node_modules/.installed ## Lint the chart, check what it renders (needs h
 alerts: node_modules/.installed ## Test the chart's rules and alerts by promtool (needs helm)
 	@service/test/alerts/run.sh
 
-security: node_modules/.installed ## Secrets, lockfile, SBOM and licences, rules on the sources, chart and Dockerfile (needs Go, helm, kube-score)
+security: node_modules/.installed ## Secrets, lockfile, SBOM and licences, rules on the sources, chart, Terraform, Dockerfile (needs Go, helm, kube-score)
 	@service/test/security.sh
+
+terraform: ## Check the Terraform module: format, validity, tests, and that the chart takes it (needs tofu or terraform, and helm)
+	@service/test/terraform.sh
+
+terraform-docs: ## Write the Terraform module's README from its variables
+	@terraform-docs terraform
 
 workflows: node_modules/.installed ## Lint .github/workflows: syntax, pinned actions, rights, limits (needs actionlint)
 	@actionlint

@@ -64,6 +64,11 @@ mv "$work/loose" "$work/loose.yaml"
 must_fail "a container that may gain rights" checkov --config-file security/checkov.yaml --file "$work/loose.yaml"
 checkov --config-file security/checkov.yaml --file "$work"/{bundled,staging,production}.yaml Dockerfile || fail "checkov"
 say "checkov on the chart and the Dockerfile"
+cp -r terraform "$work/terraform"
+sed -i 's/publicly_accessible    = false/publicly_accessible    = true/' "$work/terraform/examples/aws/database.tf"
+must_fail "a database that anybody reaches" checkov --config-file security/checkov-terraform.yaml --directory "$work/terraform"
+checkov --config-file security/checkov-terraform.yaml --directory terraform || fail "checkov on terraform/"
+say "checkov on the Terraform module and its examples"
 
 . service/test/chart/score.sh
 sed 's/readOnlyRootFilesystem: true/readOnlyRootFilesystem: false/' "$work/staging.yaml" >"$work/loose.yaml"

@@ -91,28 +91,11 @@ export interface World {
 export const release = "tm";
 export const deployment = "tm-task-master-pro";
 
-export async function createWorld(name: string, values: string[]): Promise<World> {
+/** A namespace that is there, or that the test itself will have made; see createWorld. */
+export function worldOf(name: string, values: string[]): World {
   const namespace = `e2e-${name}`;
   const host = `${name}.e2e.example`;
   const kubectl = async (...args: string[]) => await must("kubectl", ["-n", namespace, ...args]);
-  const apply = async (manifest: string) => {
-    await must("kubectl", ["-n", namespace, "apply", "-f", "-"], manifest);
-  };
-  const remove = async () => {
-    await must("kubectl", ["delete", "namespace", namespace, "--ignore-not-found", "--timeout=180s"]);
-  };
-  await remove();
-  await apply(`
-apiVersion: v1
-kind: Namespace
-metadata:
-  name: ${namespace}
-  labels:
-    pod-security.kubernetes.io/enforce: restricted
-    pod-security.kubernetes.io/enforce-version: latest
-    pod-security.kubernetes.io/warn: restricted
-    pod-security.kubernetes.io/warn-version: latest
-`);
   const helm = async (...args: string[]) => await run("helm", ["-n", namespace, ...args]);
   const upgrade = async (image: string, ...args: string[]) =>
     await helm("upgrade", "--install", release, chart, ...valuesOf(image, host), ...values, ...args);
@@ -120,9 +103,11 @@ metadata:
     namespace,
     host,
     kubectl,
-    apply,
     helm,
     upgrade,
+    apply: async (manifest) => {
+      await must("kubectl", ["-n", namespace, "apply", "-f", "-"], manifest);
+    },
     get: async (...args) => JSON.parse(await kubectl("get", ...args, "-o", "json")),
     async deploy(image, ...args) {
       const started = performance.now();
@@ -132,8 +117,27 @@ metadata:
       if (stderr.includes("would violate PodSecurity")) throw new Error(`helm upgrade warned: ${stderr}`);
       return seconds(started);
     },
-    close: remove,
+    close: async () => {
+      await must("kubectl", ["delete", "namespace", namespace, "--ignore-not-found", "--timeout=180s"]);
+    },
   };
+}
+
+export async function createWorld(name: string, values: string[]): Promise<World> {
+  const world = worldOf(name, values);
+  await world.close();
+  await world.apply(`
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: ${world.namespace}
+  labels:
+    pod-security.kubernetes.io/enforce: restricted
+    pod-security.kubernetes.io/enforce-version: latest
+    pod-security.kubernetes.io/warn: restricted
+    pod-security.kubernetes.io/warn-version: latest
+`);
+  return world;
 }
 
 /** What every release here has: small, and with a limit that a load does not meet. */
@@ -266,6 +270,11 @@ export async function connect(world: World): Promise<Client> {
   );
   const { token } = JSON.parse(said) as { token: string };
   await waitUntilServed(world);
+  return clientOf(world, token);
+}
+
+/** A client of the release, through the ingress, with a token that is there already. */
+export function clientOf(world: World, token: string): Client {
   return {
     token,
     async call(method, path, body, ...options) {
