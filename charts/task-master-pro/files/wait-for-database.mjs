@@ -5,8 +5,10 @@ for (let last = ""; ; ) {
   client.on("error", () => {});
   try {
     await client.connect();
+    const { rows } = await client.query("SELECT pg_is_in_recovery() AS standby");
     await client.end();
-    break;
+    if (!rows[0].standby) break;
+    throw new Error("it is a standby");
   } catch (error) {
     const reason = error.message || error.code;
     if (reason !== last) console.error(`waiting for the database: ${reason}`);

@@ -39,13 +39,17 @@ Whether something serves the backups' metrics: not text is no. A volume for one 
 while would keep them off every other node.
 */}}
 {{- define "taskmaster.backupExporter" -}}
-{{- if and .Values.metrics.enabled .Values.backup.enabled (or .Values.backup.s3.bucket (has "ReadWriteMany" .Values.backup.volume.accessModes)) -}}
+{{- if and .Values.metrics.enabled .Values.backup.enabled (not (include "taskmaster.standby" .)) (or .Values.backup.s3.bucket (has "ReadWriteMany" .Values.backup.volume.accessModes)) -}}
 true
 {{- end }}
 {{- end }}
 
 {{/* What is the same in the spec of the two CronJobs that are not suspended. Takes (dict "root" $ "schedule" …). */}}
 {{- define "taskmaster.cronSettings" -}}
+{{- if include "taskmaster.standby" .root }}
+# A standby's database can only be read.
+suspend: true
+{{- end }}
 schedule: {{ .schedule | quote }}
 timeZone: {{ .root.Values.backup.timeZone }}
 concurrencyPolicy: Forbid

@@ -80,6 +80,13 @@ helm.sh/chart: {{ printf "%s-%s" $.Chart.Name ($.Chart.Version | replace "+" "_"
 {{- default (include "taskmaster.databaseName" .) .Values.database.bundled.existingSecret }}
 {{- end }}
 
+{{/* Whether another region takes the writes: not text is no. */}}
+{{- define "taskmaster.standby" -}}
+{{- with .Values.database.cloudnativePg.region }}
+{{- if and .name (ne .name .primary) }}true{{ end }}
+{{- end }}
+{{- end }}
+
 {{/* Where DATABASE_URL comes from. */}}
 {{- define "taskmaster.databaseEnv" -}}
 - name: DATABASE_URL
@@ -92,7 +99,7 @@ helm.sh/chart: {{ printf "%s-%s" $.Chart.Name ($.Chart.Version | replace "+" "_"
       name: {{ include "taskmaster.bundledSecretName" . }}
       key: url
       {{- else }}
-      name: {{ include "taskmaster.databaseName" . }}-app
+      name: {{ default (printf "%s-app" (include "taskmaster.databaseName" .)) .Values.database.cloudnativePg.existingSecret }}
       key: uri
       {{- end }}
 {{- end }}

@@ -194,6 +194,7 @@ test("CloudNativePG: three instances, of which two have what is acknowledged, an
   const cluster = find(plugin, "Cluster", "tm-task-master-pro-db");
   expect(cluster.spec).toMatchObject({
     instances: 3,
+    smartShutdownTimeout: 0,
     postgresql: { synchronous: { method: "any", number: 1, dataDurability: "required" } },
   });
   expect(cluster.spec.plugins).toEqual([

@@ -62,6 +62,9 @@ render --set database.mode=bundled,backup.enabled=true,backup.volume.enabled=tru
 render --set database.mode=cloudnative-pg,database.cloudnativePg.archive.enabled=true,database.cloudnativePg.archive.method=in-tree \
   --set database.cloudnativePg.archive.destinationPath=s3://b/p
 for values in development staging production; do render -f $chart/values-$values.yaml; done
+for region in north south; do
+  render -f $chart/values-production.yaml -f $chart/values-regions.yaml -f $chart/values-region-$region.yaml
+done
 say "helm lint --strict, $n sets of values"
 conform "$work"/rendered-*.yaml
 say "kubeconform, Kubernetes $kubernetes"
