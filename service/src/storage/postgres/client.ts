@@ -20,8 +20,18 @@ export interface PostgresOptions {
 
 export type ObserveStatement = <T>(text: string, run: () => Promise<T>) => Promise<T>;
 
-/** How long a use case waits for a free connection, and for the database to accept a new one. */
+/** How long a use case waits for a free connection. */
 export const acquireTimeoutMs = 5_000;
+
+/**
+ * How long the database may take to accept a new connection. Shorter, because while another server takes over, a connection to
+ * the one that is gone gets no answer at all, and the next attempt may get one.
+ */
+class Client extends pg.Client {
+  constructor(config?: pg.ClientConfig) {
+    super({ ...config, connectionTimeoutMillis: 2_000 });
+  }
+}
 
 /** How often a transaction is run before its caller is told that the database gives up on it. */
 const attempts = 5;
@@ -143,6 +153,7 @@ export function openDatabase(options: PostgresOptions): Database {
 
 function createPool(options: PostgresOptions): pg.Pool {
   const pool = new pg.Pool({
+    Client,
     connectionString: options.connectionString,
     max: options.poolSize,
     application_name: options.applicationName ?? "task-master-pro",

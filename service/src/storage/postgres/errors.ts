@@ -35,7 +35,7 @@ const refused: Record<string, string> = {
 
 /** Plain errors of pg, its pool and the sockets below, which carry no code of the database's. */
 const brokenConnection =
-  /timeout exceeded when trying to connect|connection terminated|connection ended|client has encountered a connection error|cannot use a pool after calling end|query read timeout|server closed the connection|not queryable/i;
+  /timeout exceeded when trying to connect|timeout expired|connection terminated|connection ended|client has encountered a connection error|cannot use a pool after calling end|query read timeout|server closed the connection|not queryable/i;
 const brokenSocket = new Set([
   "ECONNREFUSED",
   "ECONNRESET",

@@ -1,3 +1,4 @@
+import { type AddressInfo, createServer } from "node:net";
 import pg from "pg";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { AppError } from "../../../src/core/errors.ts";
@@ -36,6 +37,19 @@ test("a database that is not there is an outage, not a defect", async () => {
   );
   expect(await storage.check()).toMatchObject({ database: { ok: false }, migrations: { ok: false } });
   await storage.close();
+});
+
+test("one that takes connections and says nothing is given up in two seconds, so that the next attempt may find another", async () => {
+  const silent = createServer(() => {});
+  await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
+  const url = new URL(database.connectionString);
+  url.host = `127.0.0.1:${(silent.address() as AddressInfo).port}`;
+  const storage = await openPostgres({ connectionString: url.href, poolSize: 2, statementTimeoutMs: 20_000 });
+  const started = performance.now();
+  expect(await codeOf(storage.identity.countOrganizations())).toBe("unavailable");
+  expect(performance.now() - started).toBeLessThan(4_000);
+  await storage.close();
+  silent.close();
 });
 
 test("a killed connection fails what ran on it, and what comes next gets a new one", async () => {
