@@ -897,7 +897,7 @@ export function storageContract(open: () => Promise<TestStorage>): void {
       expect((await reader.tasks.search(world.projectId, word, all)).length).toBe(1);
     });
 
-    test("a file's worth of tasks goes in at once, subtasks with their parents, well under a second", async () => {
+    test("a file's worth of tasks goes in at once, subtasks with their parents", async () => {
       const details = "lorem ipsum dolor ".repeat(80);
       const tasks = range(180).flatMap((i) => {
         const id = newId();
@@ -926,15 +926,12 @@ export function storageContract(open: () => Promise<TestStorage>): void {
         raw: "1",
         problem: i % 3 === 0 ? ("missing" as const) : null,
       }));
-      const start = performance.now();
       await storage.transaction(world.organizationId, async (tx) => {
         await tx.tasks.insert(tasks);
         await tx.dependencies.insert(edges);
       });
-      const elapsed = performance.now() - start;
       expect((await reader.tasks.listAll(world.tagId)).length).toBe(1_080);
       expect((await reader.dependencies.quarantined({ tagId: world.tagId })).length).toBe(360);
-      expect(elapsed).toBeLessThan(1_000);
     });
 
     test("locking gives the newest state, parents first", async () => {
