@@ -71,7 +71,7 @@ try {
   const { most: memory } = await program.memory();
 
   const took = ({ due, came }: Answer) => (came - due) * 1000;
-  const isGood = ({ status }: Answer) => status < 300;
+  const isGood = ({ status }: Answer) => status >= 200 && status < 300;
   const isRefused = ({ status }: Answer) => status === 429 || status === 503;
   // The first second is when it fills.
   const settled = under.answers.filter(({ came }) => came >= 1 && came < seconds);

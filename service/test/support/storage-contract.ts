@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { createRandom } from "../../../loadtest/statistics.ts";
 import { AppError, type ErrorCode } from "../../src/core/errors.ts";
 import { newId } from "../../src/core/ids.ts";
 import { defaultStatuses } from "../../src/core/receivers/schema.ts";
@@ -16,17 +17,11 @@ import type {
 import type { TestStorage } from "./storage.ts";
 import { createGate, createWorld, isWaiting, newEvent, taskInsert, type World } from "./world.ts";
 
-/** Mulberry32: the same numbers from 0 to 1 at every run. */
-function createRandom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
-
+/** One of the values by chance. */
+const picker =
+  (random: () => number) =>
+  <T>(values: readonly T[]): T =>
+    values[Math.floor(random() * values.length)] as T;
 const all = { limit: 200, after: undefined };
 const range = (count: number) => Array.from({ length: count }, (_, i) => i);
 
@@ -1142,7 +1137,7 @@ export function storageContract(open: () => Promise<TestStorage>): void {
 
     test("follow every change of the graph", async () => {
       const random = createRandom(20_261_127);
-      const pick = <T>(values: readonly T[]): T => values[Math.floor(random() * values.length)] as T;
+      const pick = picker(random);
       const tasks = await Promise.all(range(9).map((i) => world.addTask({ segment: `t${i}` })));
       const status = new Map(tasks.map(({ id }) => [id, "pending" as Status]));
       let edges: [string, string][] = [];
@@ -1235,7 +1230,7 @@ export function storageContract(open: () => Promise<TestStorage>): void {
 
     test("a path is found or not as the graph has one, however its edges came and went", async () => {
       const random = createRandom(20_261_128);
-      const pick = <T>(values: readonly T[]): T => values[Math.floor(random() * values.length)] as T;
+      const pick = picker(random);
       const parents = new Map<string, string | null>();
       let edges: EdgeRecord[] = [];
       let found = 0;

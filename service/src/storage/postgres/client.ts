@@ -20,7 +20,7 @@ export interface PostgresOptions {
 
 export type ObserveStatement = <T>(text: string, run: () => Promise<T>) => Promise<T>;
 
-/** How long a use case waits for a free connection. */
+/** How long a use case waits for a free connection, and who listens for events for one of its own. */
 export const acquireTimeoutMs = 5_000;
 
 /**
