@@ -55,9 +55,9 @@ export async function lockCandidate(
   holderId: string,
 ): Promise<string | undefined | "busy"> {
   for (const stage of stages(tagId, holderId, true, 1)) {
-    const [locked, found] = await Promise.all([tx.claims.lockCandidate(stage), tx.tasks.candidates(stage)]);
+    const locked = await tx.claims.lockCandidate(stage);
     if (locked !== undefined) return locked;
-    if (found.length > 0) return "busy";
+    if ((await tx.tasks.candidates(stage)).length > 0) return "busy";
   }
   return undefined;
 }
