@@ -5,13 +5,14 @@ export type { Logger };
 
 const secretName =
   /^(?:authorization|proxy-authorization|cookie|set-cookie|.*token|.*secret|.*password|private_?key|api_?key)$/i;
-// No word boundary in front: in an encoded address a token follows on the digits of %22 or %20.
-const secretText = [
-  /tmp_[A-Za-z0-9_-]{8,}/g,
-  /whsec_[A-Za-z0-9+/=]{8,}/g,
-  /eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*/g,
+// Each with what none of it is without, which is looked for first: most texts hold none. No word boundary in front: in an encoded
+// address a token follows on the digits of %22 or %20.
+const secretText: { mark: string; pattern: RegExp }[] = [
+  { mark: "tmp_", pattern: /tmp_[A-Za-z0-9_-]{8,}/g },
+  { mark: "whsec_", pattern: /whsec_[A-Za-z0-9+/=]{8,}/g },
+  { mark: "eyJ", pattern: /eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*/g },
   // The password inside a URL: database drivers put the whole URL into their messages.
-  /(?<=[a-z]:\/\/[^\s/:@]*:)[^\s/@]+(?=@)/gi,
+  { mark: "@", pattern: /(?<=[a-z]:\/\/[^\s/:@]*:)[^\s/@]+(?=@)/gi },
 ];
 const hidden = "[hidden]";
 
@@ -22,16 +23,22 @@ const hidden = "[hidden]";
 export function createLog(
   config: Pick<Config, "logLevel"> & Partial<Pick<Config, "secrets">>,
   destination?: DestinationStream,
-  /** What each line says beside its own, such as the trace that it belongs to. */
-  context?: () => Record<string, string>,
+  /** What each line says beside its own, such as the trace that it belongs to; undefined where there is nothing. */
+  context?: () => Record<string, string> | undefined,
 ): Logger {
   const { scrubText, scrubEntry } = createScrubber(config.secrets ?? []);
   const options: LoggerOptions = {
     level: config.logLevel,
     // Process id and host name are the platform's business; it adds them where they mean something.
     base: null,
-    ...(context === undefined ? {} : { mixin: context }),
-    timestamp: stdTimeFunctions.isoTime,
+    ...(context === undefined
+      ? {}
+      : {
+          mixin: () => context() ?? nothing,
+          // pino copies every line's entry for it, also where nothing comes in.
+          mixinMergeStrategy: (entry, more) => (more === nothing ? entry : { ...more, ...entry }),
+        }),
+    timestamp: createClock(),
     // Errors are made safe below, before pino's own serializer could see them.
     serializers: { err: (error: unknown) => error },
     formatters: {
@@ -48,7 +55,7 @@ export function createLog(
       },
     },
   };
-  const log = destination === undefined ? pino(options) : pino(options, destination);
+  const log = pino(options, destination ?? createOutput());
   // pino does not run its formatters over what a child logger carries, such as a request id that a client chose.
   const { child } = log;
   log.child = function (this: Logger, bindings, ...rest) {
@@ -57,20 +64,78 @@ export function createLog(
   return log;
 }
 
+const nothing = {};
+
+/** pino's ISO time, made once a millisecond. */
+function createClock(): () => string {
+  let at = 0;
+  let text = "";
+  return () => {
+    const now = Date.now();
+    if (now !== at) {
+      at = now;
+      text = stdTimeFunctions.isoTime();
+    }
+    return text;
+  };
+}
+
+/** For how long a line waits for others to be written with. */
+const gatherMs = 10;
+
+/**
+ * Standard output. The lines of a few milliseconds go in one write: one each is the dearest part of a line. What waits is written
+ * when the process ends by itself or by an error; a SIGKILL loses it.
+ */
+function createOutput(): DestinationStream & { flush(done: () => void): void } {
+  const output = pino.destination({ dest: process.stdout.fd, sync: false, minLength: 8192 });
+  let waiting = false;
+  return {
+    write(line) {
+      output.write(line);
+      if (waiting) return;
+      waiting = true;
+      setTimeout(() => {
+        waiting = false;
+        output.flush();
+      }, gatherMs).unref();
+    },
+    flush: (done) => output.flush(done),
+  };
+}
+
+/** Names are few, and few are secret; should they ever not be few, forgetting costs a look. */
+const judged = new Map<string, boolean>();
+
+function isSecretName(name: string): boolean {
+  const known = judged.get(name);
+  if (known !== undefined) return known;
+  const isSecret = secretName.test(name);
+  if (judged.size >= 1_000) judged.clear();
+  judged.set(name, isSecret);
+  return isSecret;
+}
+
 function createScrubber(secrets: readonly string[]) {
   const forms = [...new Set(secrets.flatMap(formsOf))].sort((a, b) => b.length - a.length);
   // One pass over each text, however many there are.
   const known = forms.map((form) => form.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")).join("|");
-  const patterns = known === "" ? secretText : [new RegExp(known, "g"), ...secretText];
+  const pattern = known === "" ? undefined : new RegExp(known, "g");
 
   function scrubText(text: string): string {
-    return patterns.reduce((clean, pattern) => clean.replace(pattern, hidden), text);
+    let clean = pattern === undefined ? text : text.replace(pattern, hidden);
+    for (const { mark, pattern } of secretText) {
+      if (clean.includes(mark)) clean = clean.replace(pattern, hidden);
+    }
+    return clean;
   }
 
-  function scrubEntry(entry: Record<string, unknown>): Record<string, unknown> {
-    return Object.fromEntries(
-      Object.entries(entry).map(([name, value]) => [name, secretName.test(name) ? hidden : scrub(value, 0)]),
-    );
+  function scrubEntry(entry: object, depth = 0): Record<string, unknown> {
+    const clean: Record<string, unknown> = {};
+    for (const [name, value] of Object.entries(entry)) {
+      clean[name] = isSecretName(name) ? hidden : scrub(value, depth);
+    }
+    return clean;
   }
 
   function scrub(value: unknown, depth: number): unknown {
@@ -80,12 +145,7 @@ function createScrubber(secrets: readonly string[]) {
     if (value instanceof Error) return scrubError(value, depth);
     if (value instanceof Date) return value;
     if (Array.isArray(value)) return value.map((item) => scrub(item, depth + 1));
-    return Object.fromEntries(
-      Object.entries(value).map(([name, member]) => [
-        name,
-        secretName.test(name) ? hidden : scrub(member, depth + 1),
-      ]),
-    );
+    return scrubEntry(value, depth + 1);
   }
 
   /** Name, message, stack and cause only: libraries hang whole requests, with their headers, on their errors. */

@@ -80,7 +80,11 @@ async function run(
     }
     startUpkeep();
     log.info({ database: config.database.kind, startMs: Math.round(performance.now() - started) }, "ready");
-    if (welcome) process.stdout.write(welcomeText(config.publicUrl ?? server.address, first));
+    if (welcome) {
+      // Below the log's lines, not above.
+      await new Promise<void>((flushed) => log.flush(() => flushed()));
+      process.stdout.write(welcomeText(config.publicUrl ?? server.address, first));
+    }
     await server.closed;
   } finally {
     await closeMetrics();

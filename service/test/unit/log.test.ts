@@ -1,3 +1,5 @@
+import { execFile } from "node:child_process";
+import { resolve } from "node:path";
 import { expect, it } from "vitest";
 import { createLog } from "../../src/log.ts";
 
@@ -67,4 +69,33 @@ it("keeps an error's name, message and stack", () => {
     message: "broke",
     stack: expect.stringContaining("log.test.ts"),
   });
+});
+
+const source = resolve(import.meta.dirname, "../../src/log.ts");
+
+/** What a program writes that logs to its standard output and then ends so. */
+async function writtenBy(ending: string): Promise<{ lines: string[]; code: unknown }> {
+  const program = `import { createLog } from ${JSON.stringify(source)};
+    const log = createLog({ logLevel: "info" });
+    for (let i = 0; i < 2000; i += 1) log.info({ i }, "line");
+    ${ending}`;
+  return await new Promise((done) => {
+    execFile(
+      process.execPath,
+      ["--input-type=module", "--eval", program],
+      { maxBuffer: 1e8 },
+      (error, stdout) => done({ lines: stdout.split("\n").slice(0, -1), code: error?.code ?? 0 }),
+    );
+  });
+}
+
+it.each([
+  ["by itself", "", 0],
+  ["by a call", "process.exit(3);", 3],
+  ["by an error that nobody caught", "throw new Error('broke');", 1],
+  ["by one in a later turn", "setImmediate(() => { throw new Error('broke'); });", 1],
+])("loses no line of a program that ends %s", async (_how, ending, exitCode) => {
+  const { lines, code } = await writtenBy(ending);
+  expect(code).toBe(exitCode);
+  expect(lines.map((line) => JSON.parse(line).i)).toEqual(Array.from({ length: 2000 }, (_, i) => i));
 });
