@@ -14,7 +14,7 @@ export async function openTelemetry(
   if (config.tracing === null) return { log: createLog(config, destination), telemetry: undefined };
   const { createTelemetry } = await import("../telemetry/create.ts");
   let telemetry: Telemetry | undefined;
-  const log = createLog(config, destination, () => telemetry?.logFields() ?? {});
+  const log = createLog(config, destination, () => telemetry?.logFields());
   telemetry = createTelemetry(config.tracing, { version, log });
   return { log, telemetry };
 }

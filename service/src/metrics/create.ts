@@ -128,18 +128,23 @@ function createHttp(registers: Registry[]): Metrics["http"] {
     enableExemplars: true,
     registers,
   });
-  const active = new Gauge({
+  // Counted beside the library, which looks each of its series up by a text that it puts together anew.
+  const active = new Map<string, number>();
+  new Gauge({
     name: "http_server_active_requests",
     help: "Requests that are under way.",
     labelNames: ["http_request_method"],
     registers,
+    collect() {
+      for (const [method, count] of active) this.set({ http_request_method: method }, count);
+    },
   });
   return {
     began(method) {
-      active.inc({ http_request_method: method });
+      active.set(method, (active.get(method) ?? 0) + 1);
     },
     ended({ method, route, status, seconds, exemplar = {} }) {
-      active.dec({ http_request_method: method });
+      active.set(method, (active.get(method) ?? 0) - 1);
       duration.observe({
         labels: { http_request_method: method, http_route: route, http_response_status_code: status },
         value: seconds,

@@ -107,9 +107,9 @@ export async function buildApp(options: AppOptions): Promise<App> {
   addErrors(app, options.tellDefect);
   addBodies(app);
   // When it is sent and not when it comes in: the connection of a request that is under way at the stop must end, too.
-  app.addHook("onSend", async (_request, reply, payload) => {
+  app.addHook("onSend", (_request, reply, _payload, done) => {
     if (lifecycle.draining) reply.header("connection", "close");
-    return payload;
+    done();
   });
   await addSecurity(app, config);
   // Before the routes, which it collects. Loaded here, because the half of the program's start that it takes is for

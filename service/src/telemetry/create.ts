@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { SpanKind } from "@opentelemetry/api";
+import { type Context, createContextKey, ROOT_CONTEXT, SpanKind } from "@opentelemetry/api";
 import { SDK_INFO } from "@opentelemetry/core";
 import { resourceFromAttributes } from "@opentelemetry/resources";
 import {
@@ -8,6 +8,7 @@ import {
   BatchSpanProcessor,
   ParentBasedSampler,
   type Sampler,
+  SamplingDecision,
   TraceIdRatioBasedSampler,
   TracerProvider,
 } from "@opentelemetry/sdk-trace";
@@ -54,7 +55,12 @@ export interface RequestTrace {
 }
 
 export interface Telemetry {
-  http: { began(request: IncomingRequest): RequestTrace };
+  http: {
+    /** Null where it is not traced: neither kept here nor, as far as anybody said, anywhere else. */
+    began(request: IncomingRequest): RequestTrace | null;
+    /** The work of such a request: nothing in it begins a trace by itself. */
+    untraced<T>(work: () => T): T;
+  };
   /** The same storage and use cases, each transaction and call a span where a request that is traced asks for it. */
   observeStorage(storage: Storage): Storage;
   observeCore(core: Core): Core;
@@ -64,8 +70,8 @@ export interface Telemetry {
   observeModel(model: LanguageModel, of: { name: string; baseUrl: string }): LanguageModel;
   /** With which another server may go on with the present work's trace (W3C Trace Context). */
   outgoingHeaders(): Record<string, string>;
-  /** The trace that the present work belongs to, for its log lines; nothing outside of one. */
-  logFields(): Record<string, string>;
+  /** The trace that the present work belongs to, for its log lines; undefined outside of one. */
+  logFields(): Record<string, string> | undefined;
   /** Sends what is left, for `flushMs` at the most. */
   close(): Promise<void>;
 }
@@ -115,8 +121,16 @@ export function createTelemetry(
     spanProcessors: [queue.processor],
   });
   const spans = createSpans(provider.getTracer("task-master-pro", version));
+  const share = shareOf(config);
   return {
-    http: { began: (request) => beginRequest(spans, request) },
+    http: {
+      // Most requests are not taken, and are not to cost what a span costs that is thrown away.
+      began(request) {
+        if (request.traceparent !== undefined) return beginRequest(spans, request, spans.extract(request));
+        return Math.random() < share ? beginRequest(spans, request, takenRoot) : null;
+      },
+      untraced: spans.untraced,
+    },
     observeStorage: (storage) => observeStorage(storage, spans),
     observeCore: (core) => observeCore(core, spans),
     observeStatement: observeStatements(spans),
@@ -138,25 +152,45 @@ export function createTelemetry(
   };
 }
 
-function samplerOf({ sampler, ratio }: TracingConfig): Sampler {
-  const [parent, own] = sampler.startsWith("parentbased_")
-    ? [true, sampler.slice("parentbased_".length)]
-    : [false, sampler];
+/** What the sampler was asked of already. */
+const taken = createContextKey("taken");
+const takenRoot = ROOT_CONTEXT.setValue(taken, true);
+
+function samplerOf(config: TracingConfig): Sampler {
+  const { own, isParentBased } = readSampler(config);
   const root =
     own === "always_on"
       ? new AlwaysOnSampler()
       : own === "always_off"
         ? new AlwaysOffSampler()
-        : new TraceIdRatioBasedSampler(ratio);
-  return parent ? new ParentBasedSampler({ root }) : root;
+        : new TraceIdRatioBasedSampler(config.ratio);
+  const sampler = isParentBased ? new ParentBasedSampler({ root }) : root;
+  return {
+    shouldSample: (context, ...of) =>
+      context.getValue(taken) === true
+        ? { decision: SamplingDecision.RECORD_AND_SAMPLED }
+        : sampler.shouldSample(context, ...of),
+    toString: () => sampler.toString(),
+  };
 }
 
-function beginRequest(spans: Spans, { method, scheme, ...parent }: IncomingRequest): RequestTrace {
+/** Of the requests that come without a trace. */
+function shareOf(config: TracingConfig): number {
+  const { own } = readSampler(config);
+  return own === "always_on" ? 1 : own === "always_off" ? 0 : config.ratio;
+}
+
+function readSampler({ sampler }: TracingConfig): { own: string; isParentBased: boolean } {
+  const own = sampler.replace(/^parentbased_/, "");
+  return { own, isParentBased: own !== sampler };
+}
+
+function beginRequest(spans: Spans, { method, scheme }: IncomingRequest, parent: Context): RequestTrace {
   // The conventions' word for a method that is none, in a name.
   const name = method === "_OTHER" ? "HTTP" : method;
   const span = spans.begin(name, {
     kind: SpanKind.SERVER,
-    parent: spans.extract(parent),
+    parent,
     attributes: { [ATTR_HTTP_REQUEST_METHOD]: method, [ATTR_URL_SCHEME]: scheme },
   });
   return {

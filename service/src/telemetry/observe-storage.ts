@@ -23,6 +23,7 @@ export function observeStorage(storage: Storage, spans: Spans): Storage {
 }
 
 function marking(tx: Transaction, spans: Spans): Transaction {
+  if (spans.traceparent() === undefined) return tx;
   return {
     ...tx,
     events: { ...tx.events, append: (events) => tx.events.append(events, spans.traceparent()) },

@@ -47,15 +47,24 @@ export interface Spans {
   ): Promise<T>;
   /** Work that no request waits for, or that is done for several: it belongs to none of them. */
   outside<T>(work: () => T): T;
+  /** Work of a request that nobody traces: nothing in it begins a trace by itself. */
+  untraced<T>(work: () => T): T;
   extract(headers: { traceparent?: string | undefined; tracestate?: string | undefined }): Context;
   /** Of the present work; undefined outside of a trace. */
   traceparent(): string | undefined;
   current(): SpanContext | undefined;
-  logFields(): Record<string, string>;
+  logFields(): Record<string, string> | undefined;
   close(): void;
 }
 
 const none = {};
+
+/** A parent that is not kept, and that nobody is told of. A sampler that goes by the id alone finds the last one there is. */
+const unknown: SpanContext = {
+  traceId: "ffffffff".padEnd(32, "0"),
+  spanId: "f".repeat(16),
+  traceFlags: TraceFlags.NONE,
+};
 
 export function createSpans(tracer: Tracer): Spans {
   const manager = new AsyncLocalStorageContextManager().enable();
@@ -65,6 +74,11 @@ export function createSpans(tracer: Tracer): Spans {
     keys: (carrier: object) => Object.keys(carrier),
   };
   const active = () => trace.getSpan(manager.active());
+  const untracedContext = trace.setSpanContext(ROOT_CONTEXT, unknown);
+  const current = () => {
+    const context = active()?.spanContext();
+    return context?.traceId === unknown.traceId ? undefined : context;
+  };
 
   function begin(
     name: string,
@@ -96,31 +110,37 @@ export function createSpans(tracer: Tracer): Spans {
 
   const recording = () => active()?.isRecording() ?? false;
 
+  async function around<T>(
+    span: BegunSpan,
+    work: () => Promise<T>,
+    explain: (error: unknown) => Attributes,
+  ): Promise<T> {
+    try {
+      const result = await span.run(work);
+      span.end();
+      return result;
+    } catch (error) {
+      span.end(explain(error), !isRefusal(error));
+      throw error;
+    }
+  }
+
   return {
     recording,
     begin,
-    async within(name, options, work, explain = errorAttributes) {
-      if (!recording()) return await work();
-      const span = begin(name, options);
-      try {
-        const result = await span.run(work);
-        span.end();
-        return result;
-      } catch (error) {
-        span.end(explain(error), !isRefusal(error));
-        throw error;
-      }
-    },
+    within: (name, options, work, explain = errorAttributes) =>
+      recording() ? around(begin(name, options), work, explain) : work(),
     outside: (work) => manager.with(ROOT_CONTEXT, work),
+    untraced: (work) => manager.with(untracedContext, work),
     extract: (headers) => propagator.extract(ROOT_CONTEXT, headers, getter),
     traceparent() {
-      const context = active()?.spanContext();
+      const context = current();
       return context === undefined ? undefined : traceparentOf(context);
     },
-    current: () => active()?.spanContext(),
+    current,
     logFields() {
-      const context = active()?.spanContext();
-      if (context === undefined || !isSpanContextValid(context)) return {};
+      const context = current();
+      if (context === undefined || !isSpanContextValid(context)) return undefined;
       return { trace_id: context.traceId, span_id: context.spanId };
     },
     close() {

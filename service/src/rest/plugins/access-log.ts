@@ -2,10 +2,11 @@ import type { App } from "../http.ts";
 
 /** One line a request, with the route's template in place of its address: addresses hold names, and queries words. */
 export function addAccessLog(app: App): void {
-  app.addHook("onRequest", async (request, reply) => {
+  app.addHook("onRequest", (request, reply, done) => {
     reply.header("x-request-id", request.id);
+    done();
   });
-  app.addHook("onResponse", async (request, reply) => {
+  app.addHook("onResponse", (request, reply, done) => {
     const caller = request.caller;
     request.log.info(
       {
@@ -21,5 +22,6 @@ export function addAccessLog(app: App): void {
       },
       "request",
     );
+    done();
   });
 }

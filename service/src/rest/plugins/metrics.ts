@@ -32,12 +32,12 @@ export function statusOf(reply: FastifyReply): string {
  */
 export function addMetrics(app: App, observer: RequestObserver | undefined): void {
   if (observer === undefined) return;
-  app.addHook("onRequest", async (request, reply) => {
+  app.addHook("onRequest", (request, reply, done) => {
     const method = knownMethod(request.method);
     const started = performance.now();
     observer.began(method);
     // The response's own end: Fastify tells of none when a client leaves, which is how every stream ends.
-    reply.raw.once("close", () => {
+    reply.raw.on("close", () => {
       observer.ended({
         method,
         route: request.routeOptions.url ?? "",
@@ -46,5 +46,6 @@ export function addMetrics(app: App, observer: RequestObserver | undefined): voi
         exemplar: request.trace?.exemplar,
       });
     });
+    done();
   });
 }

@@ -15,12 +15,14 @@ export type Exemplar = Readonly<Record<"trace_id" | "span_id", string>>;
 
 /** Who traces requests. Each that began ends once. */
 export interface RequestTracer {
+  /** Null where it is not traced. */
   began(request: {
     method: string;
     scheme: string;
     traceparent: string | undefined;
     tracestate: string | undefined;
-  }): RequestTrace;
+  }): RequestTrace | null;
+  untraced<T>(work: () => T): T;
 }
 
 declare module "fastify" {
@@ -53,8 +55,12 @@ export function addTracing(app: App, tracer: RequestTracer | undefined): void {
       traceparent: header("traceparent"),
       tracestate: header("tracestate"),
     });
+    if (trace === null) {
+      tracer.untraced(done);
+      return;
+    }
     request.trace = trace;
-    reply.raw.once("close", () => trace.ended({ route, status: statusOf(reply) }));
+    reply.raw.on("close", () => trace.ended({ route, status: statusOf(reply) }));
     trace.run(done);
   });
   // The answer's end is told by the socket, which belongs to no request.

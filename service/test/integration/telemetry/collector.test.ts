@@ -159,7 +159,7 @@ async function withTelemetry(
     for (let i = 0; i < count; i += 1) {
       telemetry.http
         .began({ method: "GET", scheme: "http", traceparent })
-        .ended({ route: "/", status: "200" });
+        ?.ended({ route: "/", status: "200" });
     }
   };
   try {
