@@ -124,6 +124,12 @@ export async function openBench(): Promise<Bench> {
   };
 }
 
+/**
+ * Node's options for a server that takes turns with others. V8 takes the pause for idleness and gives memory back, and the next turn
+ * is slower by up to a half, by as much as chance will have it; a server under load has no such pauses.
+ */
+export const forTurns = ["--no-memory-reducer"];
+
 export function isBuilt(checkout: string): boolean {
   return existsSync(path.join(checkout, "dist/bin/cli.js"));
 }

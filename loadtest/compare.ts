@@ -1,6 +1,6 @@
 import path from "node:path";
 import { parseArgs } from "node:util";
-import { execute, openBench } from "./bench.ts";
+import { execute, forTurns, openBench } from "./bench.ts";
 import { createCheckouts, WrongUse } from "./checkouts.ts";
 import { createDriver, type Turn } from "./driver.ts";
 import { asChange, type Comparison, compareTurns, inTurn, interleave, type Trio } from "./interleave.ts";
@@ -130,7 +130,10 @@ async function main(): Promise<number> {
           LOG_LEVEL: "silent",
           ...(slowdownMs > 0 ? { BENCH_SLOWDOWN_MS: String(slowdownMs) } : {}),
         },
-        nodeOptions: slowdownMs > 0 ? ["--import", path.join(import.meta.dirname, "slowdown.ts")] : [],
+        nodeOptions: [
+          ...forTurns,
+          ...(slowdownMs > 0 ? ["--import", path.join(import.meta.dirname, "slowdown.ts")] : []),
+        ],
       });
       const driver = createDriver(program, seeded);
       await driver.warmUp("mixed");

@@ -1,4 +1,4 @@
-import { openBench } from "./bench.ts";
+import { forTurns, openBench } from "./bench.ts";
 import { createDriver } from "./driver.ts";
 import { asRatio, interleave, ratioOf } from "./interleave.ts";
 import { readOptions, refuse } from "./options.ts";
@@ -50,6 +50,7 @@ try {
       name: `server-${size}`,
       databaseUrl,
       settings: { LOG_LEVEL: "silent" },
+      nodeOptions: forTurns,
     });
     drivers[size] = createDriver(program, seeded);
   }

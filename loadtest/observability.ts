@@ -1,7 +1,7 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { openBench } from "./bench.ts";
+import { forTurns, openBench } from "./bench.ts";
 import { createDriver, type Turn } from "./driver.ts";
 import { asChange, compareTurns, inTurn, interleave } from "./interleave.ts";
 import { readOptions } from "./options.ts";
@@ -63,7 +63,7 @@ try {
   const start = async (name: string, settings: Record<string, string>) => {
     const databaseUrl = await bench.createDatabase(name);
     const seeded = await seedTasks(databaseUrl, 1_000, { short: true });
-    const program = await bench.serve({ name, databaseUrl, settings });
+    const program = await bench.serve({ name, databaseUrl, settings, nodeOptions: forTurns });
     const driver = createDriver(program, seeded);
     await driver.warmUp("mixed");
     return { program, turn: async () => await driver.closed("mixed", { seconds, clients }) };

@@ -1,5 +1,5 @@
 import path from "node:path";
-import { execute, openBench, root } from "./bench.ts";
+import { execute, forTurns, openBench, root } from "./bench.ts";
 import { type Captured, captured, captureScripts, hasPgbench, runPgbench } from "./comparators/pgbench.ts";
 import { createDriver, type Kind } from "./driver.ts";
 import { asRatio, interleave, ratioOf } from "./interleave.ts";
@@ -62,11 +62,12 @@ try {
       name: "ours",
       databaseUrl: await bench.createDatabase("ours", "seeded"),
       settings: silent,
+      nodeOptions: forTurns,
     }),
     seeded,
   );
   const byHand = createDriver(
-    await bench.start("by-hand", [path.join(root, "loadtest/comparators/by-hand.ts")], {
+    await bench.start("by-hand", [...forTurns, path.join(root, "loadtest/comparators/by-hand.ts")], {
       DATABASE_URL: await bench.createDatabase("by-hand", "seeded"),
       NODE_ENV: "production",
     }),
