@@ -43,6 +43,7 @@ export type ObserveCall = <T extends object>(
   call: {
     method: string;
     target?: { kind: "tool" | "prompt"; name: string };
+    overHttp: boolean;
     id: string | number;
     meta: Record<string, unknown> | undefined;
   },
@@ -127,8 +128,8 @@ export function buildServer(options: ServerOptions): Server {
   return server;
 }
 
-function callOf({ requestId: id, _meta: meta }: Extra) {
-  return { id, meta };
+function callOf({ requestId: id, _meta: meta, requestInfo }: Extra) {
+  return { id, meta, overHttp: requestInfo !== undefined };
 }
 
 function featuresOf(options: ServerOptions): Features {

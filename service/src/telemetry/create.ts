@@ -58,8 +58,8 @@ export interface Telemetry {
   http: {
     /** Null where it is not traced: neither kept here nor, as far as anybody said, anywhere else. */
     began(request: IncomingRequest): RequestTrace | null;
-    /** The work of such a request: nothing in it begins a trace by itself. */
-    untraced<T>(work: () => T): T;
+    /** Work of such a request, on a connection that may have been in another's trace. */
+    outside<T>(work: () => T): T;
   };
   /** The same storage and use cases, each transaction and call a span where a request that is traced asks for it. */
   observeStorage(storage: Storage): Storage;
@@ -129,7 +129,7 @@ export function createTelemetry(
         if (request.traceparent !== undefined) return beginRequest(spans, request, spans.extract(request));
         return Math.random() < share ? beginRequest(spans, request, takenRoot) : null;
       },
-      untraced: spans.untraced,
+      outside: spans.outside,
     },
     observeStorage: (storage) => observeStorage(storage, spans),
     observeCore: (core) => observeCore(core, spans),

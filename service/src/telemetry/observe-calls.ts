@@ -7,6 +7,8 @@ export interface ProtocolCall {
   method: string;
   /** The tool or prompt that it is of; undefined where what it is of is no name of ours. */
   target?: { kind: "tool" | "prompt"; name: string };
+  /** Whether a request of HTTP carried it, which had its turn with the sampler. */
+  overHttp: boolean;
   /** JSON-RPC's id. */
   id: string | number;
   /** What came beside the arguments, where a client puts its trace: HTTP's header tells only of the request that carried it. */
@@ -17,12 +19,13 @@ export type ObserveCall = <T extends object>(call: ProtocolCall, run: () => Prom
 
 /**
  * A span a call, by the conventions for MCP: a part of the client's trace where the call names one, with a link to the request that
- * carried it, and else of that request's.
+ * carried it, and else of that request's. A call that no request carried begins one of its own.
  */
 export function observeCalls(spans: Spans): ObserveCall {
-  return async ({ method, target, id, meta }, run) => {
+  return async ({ method, target, overHttp, id, meta }, run) => {
     const carried = spans.current();
     const own = contextOf(meta);
+    if (overHttp && carried === undefined && own === undefined) return await run();
     const links: SpanContext[] = own !== undefined && carried !== undefined ? [carried] : [];
     const attributes: Attributes = { "mcp.method.name": method, "jsonrpc.request.id": String(id) };
     if (target !== undefined) attributes[`gen_ai.${target.kind}.name`] = target.name;

@@ -47,8 +47,6 @@ export interface Spans {
   ): Promise<T>;
   /** Work that no request waits for, or that is done for several: it belongs to none of them. */
   outside<T>(work: () => T): T;
-  /** Work of a request that nobody traces: nothing in it begins a trace by itself. */
-  untraced<T>(work: () => T): T;
   extract(headers: { traceparent?: string | undefined; tracestate?: string | undefined }): Context;
   /** Of the present work; undefined outside of a trace. */
   traceparent(): string | undefined;
@@ -59,13 +57,6 @@ export interface Spans {
 
 const none = {};
 
-/** A parent that is not kept, and that nobody is told of. A sampler that goes by the id alone finds the last one there is. */
-const unknown: SpanContext = {
-  traceId: "ffffffff".padEnd(32, "0"),
-  spanId: "f".repeat(16),
-  traceFlags: TraceFlags.NONE,
-};
-
 export function createSpans(tracer: Tracer): Spans {
   const manager = new AsyncLocalStorageContextManager().enable();
   const propagator = new W3CTraceContextPropagator();
@@ -74,11 +65,7 @@ export function createSpans(tracer: Tracer): Spans {
     keys: (carrier: object) => Object.keys(carrier),
   };
   const active = () => trace.getSpan(manager.active());
-  const untracedContext = trace.setSpanContext(ROOT_CONTEXT, unknown);
-  const current = () => {
-    const context = active()?.spanContext();
-    return context?.traceId === unknown.traceId ? undefined : context;
-  };
+  const current = () => active()?.spanContext();
 
   function begin(
     name: string,
@@ -130,8 +117,7 @@ export function createSpans(tracer: Tracer): Spans {
     begin,
     within: (name, options, work, explain = errorAttributes) =>
       recording() ? around(begin(name, options), work, explain) : work(),
-    outside: (work) => manager.with(ROOT_CONTEXT, work),
-    untraced: (work) => manager.with(untracedContext, work),
+    outside: (work) => (active() === undefined ? work() : manager.with(ROOT_CONTEXT, work)),
     extract: (headers) => propagator.extract(ROOT_CONTEXT, headers, getter),
     traceparent() {
       const context = current();

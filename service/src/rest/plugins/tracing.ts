@@ -22,7 +22,8 @@ export interface RequestTracer {
     traceparent: string | undefined;
     tracestate: string | undefined;
   }): RequestTrace | null;
-  untraced<T>(work: () => T): T;
+  /** Work of a request that is not traced, on a connection that may have been in another's trace. */
+  outside<T>(work: () => T): T;
 }
 
 declare module "fastify" {
@@ -56,7 +57,7 @@ export function addTracing(app: App, tracer: RequestTracer | undefined): void {
       tracestate: header("tracestate"),
     });
     if (trace === null) {
-      tracer.untraced(done);
+      tracer.outside(done);
       return;
     }
     request.trace = trace;
@@ -65,7 +66,7 @@ export function addTracing(app: App, tracer: RequestTracer | undefined): void {
   });
   // The answer's end is told by the socket, which belongs to no request.
   app.addHook("onResponse", (request, _reply, done) => {
-    if (request.trace === null) done();
+    if (request.trace === null) tracer.outside(done);
     else request.trace.run(done);
   });
 }

@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { connect } from "node:net";
 import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
 import { type Collector, openCollector } from "../../support/collector.ts";
 import { createTestDatabase, type TestDatabase } from "../../support/database.ts";
@@ -48,4 +50,33 @@ test("nothing in a request that the sampler does not take begins a trace by itse
     "GET /api/v1/projects/:key",
   ]);
   expect(new Set(collector.spans.map(({ traceId }) => traceId)).size).toBe(1);
+});
+
+test("nor does one on the connection of a request that is traced belong to that one's trace", async () => {
+  vi.spyOn(Math, "random").mockReturnValue(0.99);
+  const traceId = "4bf92f3577b34da6a3ce929d0e0e4736";
+  const { hostname, port } = new URL(server.url);
+  const socket = connect(Number(port), hostname);
+  const ask = (path: string, ...headers: string[]) =>
+    [`GET ${path} HTTP/1.1`, "host: x", `authorization: Bearer ${server.token}`, ...headers, "", ""].join(
+      "\r\n",
+    );
+  const before = server.lines.length;
+  const traced = ask(`${api}/projects/DEMO/tags/work/next`, `traceparent: 00-${traceId}-00f067aa0ba902b7-01`);
+  socket.write(traced + ask(`${api}/projects/DEMO`) + traced);
+  socket.write(ask(`${api}/projects/DEMO`, "connection: close"));
+  socket.resume();
+  await once(socket, "close");
+  const lines = server.lines.slice(before).filter(({ msg }) => msg === "request");
+  const traceOf = (route: string) =>
+    lines.filter((line) => line.route === `${api}${route}`).map(({ trace_id }) => trace_id);
+  expect(traceOf("/projects/:key/tags/:tag/next")).toEqual([traceId, traceId]);
+  expect(traceOf("/projects/:key")).toEqual([undefined, undefined]);
+  await expect
+    .poll(() => collector.spans.filter((span) => span.traceId === traceId && span.kind === "server").length, {
+      timeout: 10_000,
+    })
+    .toBe(2);
+  const of = collector.spans.filter((span) => span.traceId === traceId).map(({ name }) => name);
+  expect(of.filter((name) => name.startsWith("projects."))).toEqual([]);
 });
