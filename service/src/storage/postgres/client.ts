@@ -20,14 +20,14 @@ export interface PostgresOptions {
 
 export type ObserveStatement = <T>(text: string, run: () => Promise<T>) => Promise<T>;
 
-/** How long a use case waits for a free connection, and who listens for events for one of its own. */
+/** How long a use case waits for a free connection, and who listens for events for an answer. */
 export const acquireTimeoutMs = 5_000;
 
 /**
  * How long the database may take to accept a new connection. Shorter, because while another server takes over, a connection to
  * the one that is gone gets no answer at all, and the next attempt may get one.
  */
-class Client extends pg.Client {
+export class Client extends pg.Client {
   constructor(config?: pg.ClientConfig) {
     super({ ...config, connectionTimeoutMillis: 2_000 });
   }

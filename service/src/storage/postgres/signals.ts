@@ -1,8 +1,8 @@
 import { AsyncResource } from "node:async_hooks";
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import pg from "pg";
-import { acquireTimeoutMs, type PostgresOptions } from "./client.ts";
+import type pg from "pg";
+import { acquireTimeoutMs, Client, type PostgresOptions } from "./client.ts";
 import { type Db, sql } from "./sql.ts";
 
 /** How processes tell each other that a project's log went on. */
@@ -80,10 +80,9 @@ export function createSignals(options: PostgresOptions, db: Db): Signals {
 
   /** Until the connection breaks, or the storage is closed. */
   async function listen(): Promise<void> {
-    const client = new pg.Client({
+    const client = new Client({
       connectionString: options.connectionString,
       application_name: "task-master-pro events",
-      connectionTimeoutMillis: acquireTimeoutMs,
       query_timeout: acquireTimeoutMs,
       keepAlive: true,
     });
