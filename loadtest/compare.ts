@@ -190,6 +190,13 @@ async function main(): Promise<number> {
       generator,
       exitCode,
       turns,
+      goals: measureNames.map((name) => ({
+        id: "compare",
+        what: `${measures[name].name}: ${options.head} against ${options.base}`,
+        value: `${asChange(comparisons[name].other)}; base against itself ${asChange(comparisons[name].twin)}`,
+        goal: `not ${bound * 100} % slower`,
+        met: judged[name] === "same",
+      })),
     });
     print(`${verdicts[verdict]}: bound ${bound * 100} %`);
     return exitCode;

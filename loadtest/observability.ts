@@ -118,6 +118,15 @@ try {
     cpuARequest,
     received,
     logLines: lines,
+    goals: [
+      {
+        id: "watched",
+        what: "throughput with metrics, traces and logs, against none of them",
+        value: asChange(throughput.other),
+        goal: `≥ −${goal * 100} %`,
+        met: throughput.other.median >= 1 - goal,
+      },
+    ],
   });
   print(
     `${rounds} rounds of ${seconds} s: ${rates.nothing.toFixed(0)} requests a second with nothing, ${rates.all.toFixed(0)} with all`,

@@ -2,7 +2,7 @@ import { readdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { type Chart, type Distribution, print, resultsFolder, type Shown } from "./results.ts";
 
-/** Makes loadtest/results/index.html of all results that are there: goals, distributions and curves, for people. */
+/** Makes loadtest/results/index.html of the goals, distributions and curves in all results that are there, for people. */
 
 type Result = Shown & { measuredAt?: string; machine?: { cpus: number; model: string; gigabytes: number } };
 
@@ -143,6 +143,7 @@ export async function writePage(): Promise<string> {
       continue;
     sections.push(drawResult(path.basename(name, ".json"), result));
   }
+  if (sections.length === 0) sections.push("<p>Nothing yet: <code>make help</code> lists the benches.</p>");
   const file = path.join(resultsFolder, "index.html");
   const title = "What the benches found";
   await writeFile(

@@ -4,7 +4,7 @@ import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { execute, openBench } from "./bench.ts";
 import { readOptions } from "./options.ts";
-import { print, writeResult } from "./results.ts";
+import { type Goal, print, writeResult } from "./results.ts";
 import { rank, round } from "./statistics.ts";
 import type { ReadersOptions, ReadersReport } from "./stream-readers.ts";
 
@@ -158,7 +158,24 @@ try {
       most: round(memory.most),
     },
   };
-  await writeResult("streams", result);
+  const complete = report.faulty === 0 && report.lost === 0 && latency.length === streams * events;
+  const goals: Goal[] = [
+    {
+      id: "streams",
+      what: `each of ${events} events on each of ${streams} streams, once and in order`,
+      value: `${latency.length} of ${streams * events}; p99 ${result.latencyMs.p99.toFixed(1)} ms`,
+      goal: "all",
+      met: complete,
+    },
+    {
+      id: "streams",
+      what: "memory of the server, at the most",
+      value: `${memory.most.toFixed(0)} MB`,
+      goal: `< ${goalMegabytes} MB`,
+      met: memory.most < goalMegabytes,
+    },
+  ];
+  await writeResult("streams", { ...result, goals });
   const row = (name: string, { p50, p99, max }: { p50: number; p99: number; max: number }) =>
     print(`  ${name.padEnd(32)} ${[p50, p99, max].map((ms) => `${ms.toFixed(1)} ms`.padStart(11)).join("")}`);
   print(`  ${"".padEnd(32)} ${["p50", "p99", "most"].map((name) => name.padStart(11)).join("")}`);
@@ -171,7 +188,6 @@ try {
   print(
     `  ${latency.length} deliveries; ${report.faulty} faulty and ${report.lost} lost streams; ${cutOff} of ${slow} slow ones cut off; readers busy ${(report.busy * 100).toFixed(0)} %`,
   );
-  const complete = report.faulty === 0 && report.lost === 0 && latency.length === streams * events;
   if (!complete || cutOff < slow || memory.most >= goalMegabytes) {
     print("That is not what it should be.");
     process.exitCode = 1;
