@@ -55,7 +55,7 @@ export function createLog(
       },
     },
   };
-  const log = pino(options, destination ?? createOutput());
+  const log = pino(options, destination ?? openOutput());
   // pino does not run its formatters over what a child logger carries, such as a request id that a client chose.
   const { child } = log;
   log.child = function (this: Logger, bindings, ...rest) {
@@ -83,12 +83,30 @@ function createClock(): () => string {
 /** For how long a line waits for others to be written with. */
 const gatherMs = 10;
 
+/** One a process, whatever number of logs. */
+let standardOutput: Output | undefined;
+
+type Output = DestinationStream & { flush(done: () => void): void };
+
+function openOutput(): Output {
+  standardOutput ??= createOutput();
+  return standardOutput;
+}
+
 /**
  * Standard output. The lines of a few milliseconds go in one write: one each is the dearest part of a line. What waits is written
- * when the process ends by itself or by an error; a SIGKILL loses it.
+ * when the process ends by itself or by an error; a SIGKILL loses it. Writes are synchronous: one that another thread is at when the
+ * process ends would come behind the last lines, or not at all.
  */
-function createOutput(): DestinationStream & { flush(done: () => void): void } {
-  const output = pino.destination({ dest: process.stdout.fd, sync: false, minLength: 8192 });
+function createOutput(): Output {
+  const output = pino.destination({ dest: process.stdout.fd, sync: true, minLength: 8192 });
+  process.once("exit", () => {
+    try {
+      output.flushSync();
+    } catch {
+      // Nobody reads any more.
+    }
+  });
   let waiting = false;
   return {
     write(line) {
@@ -100,7 +118,10 @@ function createOutput(): DestinationStream & { flush(done: () => void): void } {
         output.flush();
       }, gatherMs).unref();
     },
-    flush: (done) => output.flush(done),
+    flush(done) {
+      output.flushSync();
+      done();
+    },
   };
 }
 
