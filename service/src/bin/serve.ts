@@ -82,7 +82,7 @@ async function run(
     log.info({ database: config.database.kind, startMs: Math.round(performance.now() - started) }, "ready");
     if (welcome) {
       // Below the log's lines, not above.
-      await new Promise<void>((flushed) => log.flush(() => flushed()));
+      log.flush();
       process.stdout.write(welcomeText(config.publicUrl ?? server.address, first));
     }
     await server.closed;
