@@ -144,7 +144,7 @@ module.exports = {
     {
       name: "fastify-in-rest-only",
       severity: "error",
-      from: { path: src, pathNot: [`${src}rest/`, `${src}mcp/http`] },
+      from: { path: src, pathNot: [`${src}rest/`, `${src}mcp/(http|exchange)`] },
       to: { path: "^node_modules/(fastify|@fastify)/" },
     },
     {

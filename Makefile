@@ -142,7 +142,7 @@ node_modules/.installed: package.json package-lock.json
 	@npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
-dist/.built: node_modules/.installed prisma/schema.prisma $(shell find service/src -name '*.ts' 2>/dev/null) tsconfig.json tsconfig.build.json
+dist/.built: node_modules/.installed prisma/schema.prisma $(shell find service/src -name '*.ts' 2>/dev/null) rolldown.config.ts
 	@echo "Building…"
 	@npm run -s build
 	@touch $@

@@ -18,7 +18,7 @@ cat >"$work/next/Dockerfile" <<DOCKERFILE
 FROM $E2E_IMAGE
 USER root
 COPY $migration /app/prisma/migrations/$migration
-RUN sed -i -E 's/"[0-9]{14}_[a-z0-9_]+"/"$migration"/' dist/storage/postgres/window.js
+RUN sed -i -E '/^const schema(Minimum|Known) = /s/"[0-9]{14}_[a-z0-9_]+"/"$migration"/' dist/*.js && grep -q '^const schemaMinimum = "$migration"' dist/*.js
 USER 10001:10001
 DOCKERFILE
 build() { DOCKER_BUILDKIT=1 docker build -q -t "$1" "$2" >/dev/null; }
@@ -29,7 +29,7 @@ mkdir -p "$work/broken" "$work/failing"
 cat >"$work/broken/Dockerfile" <<DOCKERFILE
 FROM $E2E_NEXT_IMAGE
 USER root
-RUN echo 'throw new Error("this release does not start");' >dist/bin/serve.js
+RUN echo 'throw new Error("this release does not start");' >dist/serve.js
 USER 10001:10001
 DOCKERFILE
 build "$E2E_BROKEN_IMAGE" "$work/broken"
@@ -47,8 +47,8 @@ mkdir -p "$work/wrong"
 cat >"$work/wrong/Dockerfile" <<DOCKERFILE
 FROM $E2E_NEXT_IMAGE
 USER root
-RUN sed -i 's/graphs.next(contextOf(request), key, tag,/graphs.next(contextOf(request), key, "other",/' dist/rest/routes/graphs.js \
-  && grep -q '"other"' dist/rest/routes/graphs.js
+RUN sed -i 's/graphs.next(contextOf(request), key, tag,/graphs.next(contextOf(request), key, "other",/' dist/*.js \
+  && grep -q 'key, "other",' dist/*.js
 USER 10001:10001
 DOCKERFILE
 build "$E2E_WRONG_IMAGE" "$work/wrong"
