@@ -18,6 +18,8 @@ export interface Bench {
   folder: string;
   /** Starts the server, whose files lie in `data` of that folder; the URL of the program's own database, still empty. */
   startDatabase(): Promise<string>;
+  /** For benches in turns: what the server does by itself, now and then, would hit one turn, or one's database, and not the next. */
+  quietDatabase(): Promise<void>;
   /** A database more on that server, with the program's schema, or a copy of another; the URL is a superuser's. */
   createDatabase(name: string, copyOf?: string): Promise<string>;
   serve(options: ServeOptions): Promise<Program>;
@@ -98,6 +100,11 @@ export async function openBench(): Promise<Bench> {
   return {
     folder,
     startDatabase,
+    async quietDatabase() {
+      const url = await startDatabase();
+      await execute(url, "ALTER SYSTEM SET autovacuum = off");
+      await execute(url, "SELECT pg_reload_conf()");
+    },
     start,
     close,
     async createDatabase(name, copyOf) {

@@ -1,6 +1,6 @@
 import path from "node:path";
 import { parseArgs } from "node:util";
-import { execute, forTurns, openBench } from "./bench.ts";
+import { forTurns, openBench } from "./bench.ts";
 import { createCheckouts, WrongUse } from "./checkouts.ts";
 import { createDriver, type Turn } from "./driver.ts";
 import { asChange, type Comparison, compareTurns, inTurn, interleave, type Trio } from "./interleave.ts";
@@ -116,9 +116,7 @@ async function main(): Promise<number> {
     const base = await checkouts.open(options.base);
     const head = await checkouts.open(options.head);
 
-    // What the database does by itself, now and then, would hit one turn and not the next.
-    await execute(await bench.startDatabase(), "ALTER SYSTEM SET autovacuum = off");
-    await execute(await bench.startDatabase(), "SELECT pg_reload_conf()");
+    await bench.quietDatabase();
     const seeded = await seedTasks(await bench.createDatabase("seeded"), tasks, { short: true });
     const start = async (name: string, checkout: string, slowdownMs = 0) => {
       const databaseUrl = await bench.createDatabase(name, "seeded");

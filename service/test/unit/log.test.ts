@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { resolve } from "node:path";
-import { expect, it } from "vitest";
+import { expect, it, vi } from "vitest";
 import { createLog } from "../../src/log.ts";
 
 function logged(write: (log: ReturnType<typeof createLog>) => void, level: "info" | "warn" = "info"): string {
@@ -12,6 +12,28 @@ function logged(write: (log: ReturnType<typeof createLog>) => void, level: "info
 it("writes one JSON object a line, with its level and time", () => {
   const entry = JSON.parse(logged((log) => log.info({ a: 1 }, "hello")));
   expect(entry).toEqual({ level: "info", time: expect.stringMatching(/^\d{4}-.*Z$/), a: 1, msg: "hello" });
+});
+
+it("says the time of each line to the millisecond, in UTC, also where the second is another than the line's before", () => {
+  const instants = [
+    "2026-11-27T23:59:59.999Z",
+    "2026-11-28T00:00:00.000Z",
+    "2026-11-28T00:00:00.007Z",
+    "2026-11-27T23:59:59.080Z",
+  ];
+  vi.useFakeTimers({ toFake: ["Date"] });
+  try {
+    const text = logged((log) => {
+      for (const instant of instants) {
+        vi.setSystemTime(instant);
+        log.info("hello");
+      }
+    });
+    const lines = text.trim().split("\n");
+    expect(lines.map((line) => JSON.parse(line).time)).toEqual(instants);
+  } finally {
+    vi.useRealTimers();
+  }
 });
 
 it("keeps silent below its level", () => {
