@@ -39,6 +39,7 @@ if (!(sizes.length > 1 && sizes.every((size) => size >= 100)))
 
 const bench = await openBench();
 try {
+  await bench.quietDatabase();
   const drivers: Record<string, ReturnType<typeof createDriver>> = {};
   const seeding: Record<string, number> = {};
   for (const size of sizes) {

@@ -52,6 +52,7 @@ if (!(await hasPgbench()))
 const isCaptured = (kind: Kind): kind is Captured => captured.some((one) => one === kind);
 const bench = await openBench();
 try {
+  await bench.quietDatabase();
   const seeded = await seedTasks(await bench.createDatabase("seeded"), 10_000, { short: true });
   const silent = { LOG_LEVEL: "silent" };
   const scripts = await captureScripts(bench, await bench.createDatabase("logged", "seeded"), seeded);

@@ -64,6 +64,13 @@ describe("flags of a flagd", () => {
     expect(lines.join("")).toContain("flagd can be reached again");
   }, 60_000);
 
+  it("are closed while it is away without a word of its being back", async () => {
+    const { lines, close } = await openTestFlags({ flagd: { host: "127.0.0.1", port: 1 } });
+    await expect.poll(() => lines.join("")).toContain("flagd cannot be reached");
+    await close();
+    expect(lines.join("")).not.toContain("again");
+  });
+
   it("stay as it told them last when it goes away", async () => {
     const server = await serve(definitions({ webhooks: false }));
     const { flags } = await open(server.port);
