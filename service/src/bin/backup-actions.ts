@@ -17,6 +17,7 @@ import { type Config, loadConfig } from "../config.ts";
 import { AppError } from "../core/errors.ts";
 import { readVersion } from "../version.ts";
 import { onDatabase } from "./database.ts";
+import { print } from "./print.ts";
 import { openProgress } from "./progress.ts";
 import { trySmoke } from "./trial.ts";
 
@@ -87,10 +88,6 @@ async function readKeys(file: string): Promise<string[]> {
     );
   });
   return readIdentities(text);
-}
-
-function print(json: boolean | undefined, value: unknown, text: string): void {
-  process.stdout.write(json === true ? `${JSON.stringify(value, null, 2)}\n` : `${text}\n`);
 }
 
 export async function create({ json }: Flags): Promise<void> {

@@ -7,6 +7,7 @@ import { readMigrations } from "../migrate/migrations.ts";
 import { planRevert, revertMigrations } from "../migrate/revert.ts";
 import { type MigrationState, migrationStatus } from "../migrate/status.ts";
 import { onDatabase } from "./database.ts";
+import { print } from "./print.ts";
 import { openProgress, type Progress } from "./progress.ts";
 
 interface Flags {
@@ -27,10 +28,6 @@ interface Step {
 }
 
 const settings = () => loadConfig(process.env, { session: false });
-
-function print(json: boolean | undefined, value: unknown, text: string): void {
-  process.stdout.write(json === true ? `${JSON.stringify(value, null, 2)}\n` : `${text}\n`);
-}
 
 export async function status({ json }: Flags): Promise<void> {
   const found = await onDatabase(

@@ -31,12 +31,11 @@ export async function openSources(config: FlagConfig, log: Logger): Promise<Open
   const logger = quietly(log);
   const sources: Source[] = [];
   const closers: (() => void | Promise<void>)[] = [];
-  let closing = false;
   // A domain a source and not one provider over all: where flagd is not ready, settings must count all the same.
   const add = async (kind: Source["kind"], provider: Provider) => {
     const domain = `${kind}-${opened++}`;
     const client = OpenFeature.getClient(domain).setLogger(logger);
-    if (kind === "flagd") sayWhenAway(client, log, () => closing);
+    if (kind === "flagd") closers.push(sayWhenAway(client, log));
     // A source that fails to start is tried again by its provider, and said by its events.
     await OpenFeature.setProviderAndWait(domain, provider).catch(() => {});
     sources.push({ kind, domain, client });
@@ -71,7 +70,6 @@ export async function openSources(config: FlagConfig, log: Logger): Promise<Open
       },
     },
     async close() {
-      closing = true;
       for (const close of closers) await close();
       // Another provider in its place is how the SDK closes one.
       for (const { domain } of sources) await OpenFeature.setProviderAndWait(domain, NOOP_PROVIDER);
@@ -121,20 +119,21 @@ function definitionsOf(settings: readonly { flag: FlagName; on: boolean }[]): st
   return JSON.stringify({ flags: Object.fromEntries(flags) });
 }
 
-function sayWhenAway(client: Client, log: Logger, isClosing: () => boolean): void {
+/** Until what is returned is called: the provider that takes its place at the end is ready at once. */
+function sayWhenAway(client: Client, log: Logger): () => void {
   let away = false;
   const gone = () => {
     if (!away) log.warn("flagd cannot be reached; flags stay as it told them last, or have their defaults");
     away = true;
   };
-  client.addHandler(ProviderEvents.Error, gone);
-  client.addHandler(ProviderEvents.Stale, gone);
-  client.addHandler(ProviderEvents.Ready, () => {
-    // What takes its place at the end is ready at once.
-    if (isClosing()) return;
+  const back = () => {
     if (away) log.info("flagd can be reached again");
     away = false;
-  });
+  };
+  client.addHandler(ProviderEvents.Error, gone);
+  client.addHandler(ProviderEvents.Stale, gone);
+  client.addHandler(ProviderEvents.Ready, back);
+  return () => client.removeHandler(ProviderEvents.Ready, back);
 }
 
 /** What matters is said in our own words; the SDK and its providers repeat theirs at every attempt. */
